@@ -9,6 +9,7 @@
         │   ├── MethodError        405
         │   └── BodyTooLargeError  413
         ├── OverloadedError        429  too many requests wait; come back later
+        ├── ExpertFailedError      502  the expert broke while it answered
         ├── ExpertUnavailableError 503  the expert failed or is not up within its deadline
         ├── ExpertTimeoutError     504  the expert took too long
         └── InternalError          500  our fault; details are logged, never sent
@@ -98,6 +99,13 @@ class OverloadedError(ServingError):
     status = 429
     type = "rate_limit_error"
     default_code = "too_many_waiting_requests"
+
+
+class ExpertFailedError(ServingError):
+    """The expert accepted the request and broke while it answered."""
+
+    status = 502
+    default_code = "expert_failed"
 
 
 class ExpertUnavailableError(ServingError):

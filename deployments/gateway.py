@@ -1,0 +1,55 @@
+"""The front application: the Gateway (HTTP ingress) and the Router."""
+
+from typing import Any
+
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+from starlette.applications import Starlette
+
+from deployments.api import create_api
+from deployments.handles import HandleScorer, ServeExperts
+from deployments.ray_private import bind_replica_grpc_to_loopback
+from deployments.router import RouterDeployment
+from modem.config import GatewayConfig, ModemConfig
+from modem.dispatch import Dispatcher
+
+bind_replica_grpc_to_loopback()
+
+
+@serve.deployment(name="Gateway", max_ongoing_requests=1000)
+@serve.ingress()
+class Gateway:
+    """One replica of the HTTP front.
+
+    Args:
+        router: Handle of the router deployment.
+    """
+
+    async def __init__(self, router: DeploymentHandle[Any]) -> None:  # type: ignore[misc]
+        # Async, because the HTTP client needs the running event loop.
+        self._dispatcher = Dispatcher(HandleScorer(router), ServeExperts())
+
+    def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Take new settings. Serve calls this before the first request and at every live change.
+
+        Raises:
+            pydantic.ValidationError: The settings are wrong; the message names path and value.
+        """
+        self._dispatcher.configure(GatewayConfig.model_validate(user_config))
+
+    def check_health(self) -> None:
+        """Fail while there is no configuration.
+
+        Raises:
+            ConfigError: The Serve config file gives the Gateway no ``user_config``.
+        """
+        _ = self._dispatcher.config
+
+    async def __serve_build_asgi_app__(self) -> Starlette:
+        """Serve calls this once for the application that the replica serves."""
+        return create_api(self._dispatcher)
+
+
+def build(args: ModemConfig) -> serve.Application:
+    """Build the front application."""
+    return Gateway.bind(RouterDeployment.bind(args.router))  # type: ignore[attr-defined]

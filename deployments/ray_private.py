@@ -1,0 +1,42 @@
+"""Every name of Ray Serve that is not public, in one place, with what it is needed for.
+
+Checked against Ray 2.60.0; `tests/unit/test_ray_private.py` fails if one of them moves.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import ray.util
+from ray.serve._private import replica as _replica
+
+_LOOPBACK = "127.0.0.1"
+
+
+def http_endpoint(selection: Any) -> tuple[str, int] | None:
+    """Return host and port of the HTTP server of a chosen replica.
+
+    `ReplicaSelection` publishes only the internal gRPC port. None if the replica has no HTTP
+    server, which means that direct ingress is off.
+    """
+    endpoint: tuple[str, int] | None = selection._replica.backend_http_endpoint
+    return endpoint
+
+
+def bind_replica_grpc_to_loopback() -> None:
+    """Keep a replica's internal gRPC server on loopback where the whole node is on loopback.
+
+    Serve binds that server to all interfaces whatever the node's address is
+    (``Replica._on_initialized``). On a node whose address is 127.0.0.1 nobody else may call it.
+    Deployments call this when their module is imported, which is before their replica binds.
+    """
+    if getattr(_replica.add_port_to_grpc_server, "binds_loopback", False):
+        return
+    original: Callable[[Any, str], int] = _replica.add_port_to_grpc_server
+
+    def bind(server: Any, address: str) -> int:
+        if address.startswith("[::]:") and ray.util.get_node_ip_address() == _LOOPBACK:
+            address = address.replace("[::]", _LOOPBACK, 1)
+        return original(server, address)
+
+    bind.binds_loopback = True  # type: ignore[attr-defined]
+    _replica.add_port_to_grpc_server = bind

@@ -1,0 +1,85 @@
+"""The simulated expert as a Serve application; starts in a second and needs no vLLM.
+
+It speaks the same HTTP contract as `deployments.expert`, which one shared test suite checks.
+"""
+
+import asyncio
+
+from ray import serve
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from deployments.ray_private import bind_replica_grpc_to_loopback
+from modem.config import SimulatedExpertConfig
+from modem.errors import ServingError
+from modem.experts.simulated import SimulatedEngine
+from modem.openai.errors import to_response
+from modem.openai.request import Endpoint, parse_object
+
+bind_replica_grpc_to_loopback()
+
+
+def create_app(engine: SimulatedEngine) -> Starlette:
+    """Return the engine's HTTP application: the two completion routes, health and metrics."""
+
+    async def answer(request: Request, endpoint: Endpoint) -> Response:
+        request_id = request.headers.get("x-request-id", "simulated")
+        try:
+            body = parse_object(await request.body())
+            generation = engine.plan(endpoint, body, request_id)
+        except ServingError as error:
+            failure = to_response(error)
+            return Response(failure.body, failure.status, dict(failure.headers))
+        if body.get("stream"):
+            return StreamingResponse(engine.events(generation), media_type="text/event-stream")
+        return Response(await engine.complete(generation), media_type="application/json")
+
+    async def chat(request: Request) -> Response:
+        return await answer(request, "chat/completions")
+
+    async def completions(request: Request) -> Response:
+        return await answer(request, "completions")
+
+    async def health(_: Request) -> Response:
+        return PlainTextResponse("")
+
+    async def metrics(_: Request) -> Response:
+        return PlainTextResponse(
+            f'vllm:num_requests_running{{model_name="{engine.config.model_id}"}} {engine.num_running}\n'
+            f'vllm:num_requests_waiting{{model_name="{engine.config.model_id}"}} {engine.num_waiting}\n'
+            f'vllm:generation_tokens_total{{model_name="{engine.config.model_id}"}} '
+            f"{engine.num_generated_tokens}\n"
+        )
+
+    return Starlette(
+        routes=[
+            Route("/v1/chat/completions", chat, methods=["POST"]),
+            Route("/v1/completions", completions, methods=["POST"]),
+            Route("/health", health),
+            Route("/metrics", metrics),
+        ]
+    )
+
+
+@serve.deployment(name="Expert")
+@serve.ingress()
+class SimulatedExpert:
+    """One replica of a simulated expert."""
+
+    async def __init__(self, config: SimulatedExpertConfig) -> None:  # type: ignore[misc]
+        await asyncio.sleep(config.startup_s)
+        if config.fail_startup:
+            raise RuntimeError("this simulated expert is configured to fail at start-up")
+        self._engine = SimulatedEngine(config)
+
+    async def __serve_build_asgi_app__(self) -> Starlette:
+        """Serve calls this once for the application that the replica's HTTP port serves."""
+        return create_app(self._engine)
+
+
+def build(args: SimulatedExpertConfig) -> serve.Application:
+    """Build the application of one simulated expert."""
+    options = {"num_cpus": args.num_cpus}
+    return SimulatedExpert.options(ray_actor_options=options).bind(args)  # type: ignore[attr-defined]

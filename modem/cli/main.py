@@ -2,9 +2,15 @@
 
 import typer
 
+from modem.cli import config, models, up
+
 app = typer.Typer(
     name="modem",
     help="Serve a mixture of domain expert models on Ray Serve and vLLM.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(config.app, name="config")
+app.add_typer(models.app, name="models")
+app.command(name="up")(up.up)

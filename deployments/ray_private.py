@@ -3,11 +3,14 @@
 Checked against Ray 2.60.0; `tests/unit/test_ray_private.py` fails if one of them moves.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import ray.util
 from ray.serve._private import replica as _replica
+from ray.serve.handle import DeploymentHandle
+
+from modem.experts.balance import Replica
 
 _LOOPBACK = "127.0.0.1"
 
@@ -20,6 +23,18 @@ def http_endpoint(selection: Any) -> tuple[str, int] | None:
     """
     endpoint: tuple[str, int] | None = selection._replica.backend_http_endpoint
     return endpoint
+
+
+def running_replicas(handle: DeploymentHandle[Any]) -> Iterable[Replica]:
+    """Return the replicas with an HTTP port that the handle's router knows at this moment.
+
+    Serve's long poll keeps that list: it is empty until the handle was first used, and while the
+    expert sleeps.
+    """
+    router = getattr(handle._router, "_asyncio_router", None)
+    for info in getattr(router, "_running_replicas", None) or ():
+        if info.node_ip is not None and info.backend_http_port is not None:
+            yield Replica(info.node_ip, info.backend_http_port, info.max_ongoing_requests)
 
 
 def bind_replica_grpc_to_loopback() -> None:

@@ -4,6 +4,7 @@ It speaks the same HTTP contract as `deployments.expert`, which one shared test 
 """
 
 import asyncio
+from collections.abc import AsyncIterator
 
 from ray import serve
 from starlette.applications import Starlette
@@ -11,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from deployments.asgi import respond
 from deployments.ray_private import bind_replica_grpc_to_loopback
 from modem.config import SimulatedExpertConfig
 from modem.errors import ServingError
@@ -72,11 +74,16 @@ class SimulatedExpert:
         await asyncio.sleep(config.startup_s)
         if config.fail_startup:
             raise RuntimeError("this simulated expert is configured to fail at start-up")
-        self._engine = SimulatedEngine(config)
+        self._app = create_app(SimulatedEngine(config))
 
     async def __serve_build_asgi_app__(self) -> Starlette:
         """Serve calls this once for the application that the replica's HTTP port serves."""
-        return create_app(self._engine)
+        return self._app
+
+    async def respond(self, path: str, body: bytes, request_id: str) -> AsyncIterator[bytes]:
+        """Answer through a handle: see `deployments.asgi.respond`."""
+        async for part in respond(self._app, path, body, request_id):
+            yield part
 
 
 def build(args: SimulatedExpertConfig) -> serve.Application:

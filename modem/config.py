@@ -61,9 +61,13 @@ class ModemConfig(Config):
 
     Attributes:
         router: The router deployment's settings.
+        data_plane: How answers travel from an expert's replica to the gateway: ``direct`` over the
+            replica's own HTTP port, or ``handles`` through Serve. Where a replica has no HTTP port,
+            handles are used in any case.
     """
 
     router: RouterConfig = RouterConfig()
+    data_plane: Literal["direct", "handles"] = "direct"
 
 
 class SamplingConfig(Config):

@@ -14,12 +14,9 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from modem.config import Config
+from modem.laptop.models import MODELS, SCHEME
 from modem.serve_config.problems import suggest
 from modem.serve_config.schema import DeploymentOptions, PlacementStrategy, RuntimeEnv
-
-PREPARED_SCHEME = "modem://"
-"""A source with this scheme is a model that ``modem`` itself prepared, in its cache folder."""
-PREPARED_MODELS = ("smollm2-135m-instruct",)
 
 _ACCELERATORS = """
     V100 P100 T4 P4 K80 A10 A10G L4 L40S A100 A100-40G A100-80G H100 H200 H20 B200 B300 GB200 GB300
@@ -59,13 +56,13 @@ def _engine_arg(name: str) -> str:
 
 
 def _source(source: str) -> str:
-    if source.startswith(PREPARED_SCHEME):
-        name = source.removeprefix(PREPARED_SCHEME)
-        if name not in PREPARED_MODELS:
+    if source.startswith(SCHEME):
+        name = source.removeprefix(SCHEME)
+        if name not in MODELS:
             raise PydanticCustomError(
                 "prepared_model_unknown",
                 "modem prepares no model of this name.",
-                {"remedy": suggest(name, PREPARED_MODELS)},
+                {"remedy": suggest(name, list(MODELS))},
             )
     return source
 

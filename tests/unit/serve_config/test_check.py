@@ -18,6 +18,7 @@ ROUTER = "applications[0].deployments[1]"
 LLM = "applications[1]"
 LLM_DEPLOYMENT = f"{LLM}.deployments[0]"
 LLM_SCALING = f"{LLM_DEPLOYMENT}.autoscaling_config"
+LOADING = f"{LLM}.args.model_loading_config"
 ENGINE = f"{LLM}.args.engine_kwargs"
 SIMULATED = "applications[2]"
 SIMULATED_DEPLOYMENT = f"{SIMULATED}.deployments[0]"
@@ -74,7 +75,7 @@ UNKNOWN_KEYS = [
     wrong("domain", f"{USER}.domains.math.promt", "x", "system_prompt"),
     wrong("sampling", f"{USER}.domains.math.sampling.temprature", 0, "'temperature'"),
     wrong("expert", f"{LLM}.args.engine_kwarg", {}, "'engine_kwargs'"),
-    wrong("model loading", f"{LLM}.args.model_loading_config.model_sorce", "x", "'model_source'"),
+    wrong("model loading", f"{LOADING}.model_sorce", "x", "'model_source'"),
     wrong("accelerator", f"{LLM}.args.accelerator_config.kidn", "x", "'kind'"),
     Case(
         "experimental",
@@ -98,7 +99,7 @@ WRONG_VALUES = [
     wrong("no list", f"{LLM}.deployments", {"a": 1}, "'- '"),
     wrong("no truth value", f"{LLM}.args.log_engine_metrics", 1, "true"),
     without("missing", f"{LLM}.import_path", "import_path: ..."),
-    without("missing model_id", f"{LLM}.args.model_loading_config.model_id", "model_id: ..."),
+    without("missing model_id", f"{LOADING}.model_id", "model_id: ..."),
     wrong("pattern", "applications[0].route_prefix", "x", "matches"),
     wrong("zero replicas", f"{GATEWAY}.num_replicas", 0, "at least 1"),
     wrong("threshold", f"{USER}.routing.threshold", 1.5, "at most 1"),
@@ -111,7 +112,7 @@ WRONG_VALUES = [
     ),
     wrong(
         "prepared model",
-        f"{LLM}.args.model_loading_config.model_source",
+        f"{LOADING}.model_source",
         "modem://smollm-135m",
         "'smollm2-135m-instruct'",
     ),
@@ -214,7 +215,7 @@ RULES = [
         "expert-law",
         "Add a domain",
     ),
-    wrong("model id", f"{LLM}.args.model_loading_config.model_id", "maths", "'math'"),
+    wrong("model id", f"{LOADING}.model_id", "maths", "'math'"),
     wrong("simulated model id", f"{SIMULATED}.args.model_id", "misc", "'other'"),
     wrong("context length", f"{USER}.domains.math.context_length_tokens", 4096, "2048"),
     wrong("answer fills context", f"{USER}.domains.math.sampling.max_tokens", 2048, "less than 2048"),
@@ -309,17 +310,17 @@ def test_a_valid_file_has_no_problem(tmp_path: Path) -> None:
 
 
 def test_every_rule_has_an_example() -> None:
-    fired = set()
+    fired: set[object] = set()
     for case in RULES:
         config = valid()
         case.change(config)
         doc, _ = read(yaml.safe_dump(config), builder.FILE)
         assert doc is not None
-        fired |= {rule for rule in (*front.RULES, *domains.RULES) if list(rule(doc))}
-        fired |= {rule for rule in expert.RULES for each in doc.experts() if list(rule(doc, each))}
-        fired |= {
-            rule for rule in deployment.RULES for path, d in doc.deployments() if list(rule(doc, path, d))
-        }
+        fired.update(rule for rule in (*front.RULES, *domains.RULES) if list(rule(doc)))
+        for each in doc.experts():
+            fired.update(rule for rule in expert.RULES if list(rule(doc, each)))
+        for path, options in doc.deployments():
+            fired.update(rule for rule in deployment.RULES if list(rule(doc, path, options)))
     assert fired == {*front.RULES, *domains.RULES, *expert.RULES, *deployment.RULES}
 
 

@@ -51,7 +51,7 @@ def prepare_with_bar(names: list[str], console: Console) -> list[models.Prepared
         ConfigError: As there.
     """
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("models", total=None)
 
         def show(what: str, step: int, num_steps: int) -> None:

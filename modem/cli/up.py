@@ -13,11 +13,12 @@ from rich.table import Table
 from modem.cli.models import prepare_with_bar
 from modem.errors import ConfigError
 from modem.laptop.environment import RunDir
-from modem.laptop.launch import Interrupted, LocalCluster, StartError, StopSignals
+from modem.laptop.launch import DaemonError, Interrupted, LocalCluster, StartError, StopSignals
 from modem.laptop.preflight import Plan, check_machine, read_plan
 from modem.laptop.readiness import Readiness
 
 EXIT_INTERRUPTED = 130
+NUM_TRIES = 3
 _EXPLAINED = {"asleep": "asleep, starts on first use"}
 
 
@@ -53,9 +54,7 @@ def _serve(
     status = 0
     try:
         try:
-            cluster.start()
-            with console.status("Ray starting") as spinner:
-                state = cluster.wait_until_ready(timeout_s, _progress(console, spinner))
+            state = _start(cluster, timeout_s, console)
             _welcome(plan, state)
             cluster.watch(_changes(console, state))
         finally:
@@ -69,6 +68,21 @@ def _serve(
         run.remove()
     if status:
         raise typer.Exit(status)
+
+
+def _start(cluster: LocalCluster, timeout_s: float, console: Console) -> Readiness:
+    """Start and wait; on a machine that is too busy for Ray's fixed limits, more than once."""
+    for tries_left in reversed(range(NUM_TRIES)):
+        cluster.start()
+        try:
+            with console.status("Ray starting") as spinner:
+                return cluster.wait_until_ready(timeout_s, _progress(console, spinner))
+        except DaemonError as error:
+            if not tries_left:
+                raise
+            console.print(f"{error}, probably because this machine is busy: trying again", markup=False)
+            cluster.stop()
+    raise AssertionError("the last try returns or raises")
 
 
 def _fail(error: Exception, suffix: str = "") -> NoReturn:

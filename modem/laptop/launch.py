@@ -10,10 +10,12 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
+import psutil
+
 from modem.errors import ConfigError, ModemError
 from modem.laptop.environment import RunDir, serving_environment
 from modem.laptop.preflight import Plan
-from modem.laptop.processes import RunProcesses, adopt_orphans, die_with_parent
+from modem.laptop.processes import RunProcesses, adopt_orphans, die_with_parent, is_alive
 from modem.laptop.readiness import Readiness, ask_gateway, ask_serve
 
 POLL_S = 0.2
@@ -28,6 +30,15 @@ KILL_GRACE_S = 2.0
 
 class StartError(ModemError):
     """The stack did not come up, or went down by itself. The message says why."""
+
+
+class DaemonError(StartError):
+    """One of Ray's daemons died during the start; a second try may well succeed.
+
+    On a machine that is busy otherwise Ray's agent can take more than 15 s to start, and the
+    raylet then aborts: the limit is fixed in Ray 2.60 (ray-project/ray#65983). ``serve run`` would
+    go on waiting for it for minutes.
+    """
 
 
 class Interrupted(ModemError):
@@ -104,11 +115,13 @@ class LocalCluster:
             report: Called with every state that is seen.
 
         Raises:
+            DaemonError: A daemon of Ray's died.
             StartError: ``serve run`` ended, an application failed, or the time is over.
             Interrupted: A signal came first.
         """
         deadline = time.monotonic() + timeout_s
         state = Readiness(False)
+        dead: set[psutil.Process] = set()
         while time.monotonic() < deadline:
             state = ask_gateway(self._plan.url) or ask_serve(self._run.log, self._run.token)
             report(state)
@@ -116,6 +129,9 @@ class LocalCluster:
                 return state
             if state.failed:
                 raise StartError(self._why_failed(state))
+            dead, dead_before = self._dead_daemons(), dead
+            if dead & dead_before:  # not a helper that is about to be waited for
+                raise DaemonError("a daemon of Ray's died during the start")
             self._sleep(ASK_EVERY_S)
         raise StartError(f"not ready after {timeout_s:.0f} s: {state}")
 
@@ -176,6 +192,14 @@ class LocalCluster:
             if time.monotonic() >= deadline:
                 return
             time.sleep(POLL_S)
+
+    def _dead_daemons(self) -> set[psutil.Process]:
+        """Return the children of ``serve run`` that ended and that it has not noticed."""
+        try:
+            children = psutil.Process(self._child.pid).children() if self._child else []
+        except psutil.NoSuchProcess:
+            return set()
+        return {child for child in children if not is_alive(child)}
 
     def _why_failed(self, state: Readiness) -> str:
         """Name the failed parts; the gateway knows only that they failed, Serve also why."""

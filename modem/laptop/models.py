@@ -34,6 +34,8 @@ RECIPE = 1
 NUM_STEPS = 5
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, the number of the step from 1, and the number of steps."""
+Converter = Callable[[Path, Path, Progress], None]
+"""Called with the GGUF file and an empty folder, which it fills."""
 
 
 @dataclass(frozen=True)
@@ -156,12 +158,15 @@ def is_prepared(model: SmallModel) -> bool:
     )
 
 
-def prepare(names: Iterable[str], progress: Progress | None = None) -> list[Prepared]:
+def prepare(
+    names: Iterable[str], progress: Progress | None = None, convert: Converter | None = None
+) -> list[Prepared]:
     """Make models ready to serve; one that is ready already costs no more than a look.
 
     Args:
         names: Names from `MODELS`, with or without ``modem://``.
         progress: Called before every step.
+        convert: Fills the folder; by default a process of its own that runs `modem.laptop.convert`.
 
     Raises:
         ConfigError: A model is unknown, its package is missing or altered, or the cache folder
@@ -169,21 +174,21 @@ def prepare(names: Iterable[str], progress: Progress | None = None) -> list[Prep
     """
     report = progress or (lambda what, step, steps: None)
     models = [known_model(name) for name in dict.fromkeys(names)]
-    return [_prepare_one(model, report) for model in models]
+    return [_prepare_one(model, report, convert or run_conversion) for model in models]
 
 
-def _prepare_one(model: SmallModel, progress: Progress) -> Prepared:
+def _prepare_one(model: SmallModel, progress: Progress, convert: Converter) -> Prepared:
     folder = model_folder(model)
     if is_prepared(model):
         return Prepared(model, folder, 0.0)
     started = time.monotonic()
     with _cache_errors(folder.parent), _lock(model, progress):
         if not is_prepared(model):  # else another run prepared it while this one waited
-            _convert_into(model, folder, progress)
+            _convert_into(model, folder, progress, convert)
     return Prepared(model, folder, time.monotonic() - started)
 
 
-def _convert_into(model: SmallModel, folder: Path, progress: Progress) -> None:
+def _convert_into(model: SmallModel, folder: Path, progress: Progress, convert: Converter) -> None:
     """Convert beside the final place, stamp, and only then move: the folder is whole or absent."""
     gguf = find_gguf(model)
     partial = folder.with_name(f".{model.name}.partial")
@@ -193,7 +198,7 @@ def _convert_into(model: SmallModel, folder: Path, progress: Progress) -> None:
         progress(f"checking {model.gguf}", 1, NUM_STEPS)
         _check_digest(model, gguf)
         partial.mkdir()
-        _run_conversion(gguf, partial, progress)
+        convert(gguf, partial, progress)
         _write_stamp(model, partial)
         shutil.rmtree(folder, ignore_errors=True)  # stale, else we would not be here
         partial.rename(folder)
@@ -236,8 +241,12 @@ def _check_space(model: SmallModel, parent: Path) -> None:
         )
 
 
-def _run_conversion(gguf: Path, target: Path, progress: Progress) -> None:
-    """Run `modem.laptop.convert` as a child and turn its lines into progress."""
+def run_conversion(gguf: Path, target: Path, progress: Progress) -> None:
+    """Run `modem.laptop.convert` as a child and turn its lines into progress.
+
+    Raises:
+        ConfigError: It failed; the message is its last line.
+    """
     command = [sys.executable, "-m", "modem.laptop.convert", str(gguf), str(target)]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     with tempfile.TemporaryFile("w+") as errors:

@@ -2,7 +2,7 @@
 
 import typer
 
-from modem.cli import config, models, up
+from modem.cli import config, models, route, router, up
 
 app = typer.Typer(
     name="modem",
@@ -14,3 +14,5 @@ app = typer.Typer(
 app.add_typer(config.app, name="config")
 app.add_typer(models.app, name="models")
 app.command(name="up")(up.up)
+app.add_typer(router.app, name="router")
+app.command(name="route")(route.route)

@@ -4,6 +4,7 @@ Each application is validated on its own, then its ``args`` by what its builder 
 Gateway's ``user_config``. A piece that does not validate is None, and the rules skip it.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -144,13 +145,20 @@ class Document:
 def read_yaml(text: str, file: str) -> tuple[Any, list[Problem]]:
     """Parse YAML; a key written twice or that is no text is a problem too, unlike in Ray."""
     try:
-        return yaml.load(text, Loader=_Loader), []
+        raw = yaml.load(text, Loader=_Loader)
+        json.dumps(raw, default=str)  # finds a value that holds itself, by an alias within its anchor
+        return raw, []
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "(the whole file)"
         return None, [Problem(file, where, None, f"Not valid YAML: {error.problem}.", _YAML_REMEDY)]
     except yaml.YAMLError as error:
         return None, [Problem(file, "(the whole file)", None, f"Not valid YAML: {error}", _YAML_REMEDY)]
+    except (ValueError, RecursionError):
+        message = "Not usable: a value holds itself, or there are too many levels."
+        return None, [
+            Problem(file, "(the whole file)", None, message, "Write the value out where it is used.")
+        ]
 
 
 _YAML_REMEDY = "Mend the line: indent with spaces, quote texts that hold ': ' or ' #', close every bracket."

@@ -146,21 +146,23 @@ def read_yaml(text: str, file: str) -> tuple[Any, list[Problem]]:
     """Parse YAML; a key written twice or that is no text is a problem too, unlike in Ray."""
     try:
         raw = yaml.load(text, Loader=_Loader)
-        json.dumps(raw, default=str)  # finds a value that holds itself, by an alias within its anchor
-        return raw, []
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "(the whole file)"
+        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else _WHOLE
         return None, [Problem(file, where, None, f"Not valid YAML: {error.problem}.", _YAML_REMEDY)]
-    except yaml.YAMLError as error:
-        return None, [Problem(file, "(the whole file)", None, f"Not valid YAML: {error}", _YAML_REMEDY)]
-    except (ValueError, RecursionError):
-        message = "Not usable: a value holds itself, or there are too many levels."
-        return None, [
-            Problem(file, "(the whole file)", None, message, "Write the value out where it is used.")
-        ]
+    except (yaml.YAMLError, ValueError) as error:  # a date such as 2026-13-01 is a ValueError
+        return None, [Problem(file, _WHOLE, None, f"Not valid YAML: {error}.", _YAML_REMEDY)]
+    except RecursionError:
+        return None, [Problem(file, _WHOLE, None, "Too many levels of brackets.", _YAML_REMEDY)]
+    try:
+        json.dumps(raw, default=str)
+    except ValueError:
+        message = "A value holds itself: an alias stands within its own anchor."
+        return None, [Problem(file, _WHOLE, None, message, "Write the value out where it is used.")]
+    return raw, []
 
 
+_WHOLE = "(the whole file)"
 _YAML_REMEDY = "Mend the line: indent with spaces, quote texts that hold ': ' or ' #', close every bracket."
 
 

@@ -351,6 +351,73 @@ def test_what_is_allowed(change: Change) -> None:
     assert broken(change) == []
 
 
+@pytest.mark.parametrize(
+    ("path", "allowed", "refused"),
+    [
+        (f"{LLM_SCALING}.target_ongoing_requests", 8, 8.1),
+        (f"{LLM_DEPLOYMENT}.max_ongoing_requests", 16, 17),
+        (f"{LLM_DEPLOYMENT}.max_queued_requests", 1, 0),
+        (f"{LLM_DEPLOYMENT}.graceful_shutdown_timeout_s", 600, 599.9),
+        (f"{LLM_SCALING}.initial_replicas", 2, 3),
+        (f"{LLM_SCALING}.look_back_period_s", 1.1, 1),
+        (f"{LLM_SCALING}.downscale_delay_s", 3, 2.9),
+        (f"{LLM_SCALING}.downscale_to_zero_delay_s", 3, 2.9),
+        (f"{USER}.limits.start_timeout_s", 60, 59.9),
+        (f"{USER}.limits.request_timeout_s", 600, 601),
+        (f"{USER}.routing.threshold", 0, -0.1),
+        (f"{USER}.domains.math.sampling.max_tokens", 2047, 2048),
+        (f"{USER}.domains.math.sampling.temperature", 2, 2.1),
+        ("http_options.request_timeout_s", 900, 899),
+        (f"{ROUTER}.ray_actor_options.num_gpus", 0.1, -0.1),
+        (f"{GATEWAY}.num_replicas", 1, 0),
+        (f"{ENGINE}.tensor_parallel_size", 1, 0),
+        (f"{SIMULATED}.args.failure_rate", 1, 1.1),
+    ],
+)
+def test_each_bound_is_where_it_is_said_to_be(path: str, allowed: float, refused: float) -> None:
+    assert broken(put(path, allowed)) == []
+    assert broken(put(path, refused)) != []
+
+
+def test_no_queue_and_an_endless_queue_are_told_apart_by_their_value() -> None:
+    path = f"{SIMULATED_DEPLOYMENT}.max_queued_requests"
+    assert broken(drop(path))[0].shown == "(not set)"
+    assert broken(put(path, -1))[0].shown == "-1"
+
+
+def test_rules_on_experts_hold_for_simulated_ones_too() -> None:
+    change = every(
+        put(f"{SIMULATED}.route_prefix", "/other"),
+        put(f"{SIMULATED_DEPLOYMENT}.max_ongoing_requests", 100),
+        put(f"{SIMULATED_DEPLOYMENT}.autoscaling_config.target_ongoing_requests", 50),
+        put(f"{USER}.domains.other.context_length_tokens", 1000),
+        drop(f"{SIMULATED_DEPLOYMENT}.graceful_shutdown_timeout_s"),
+    )
+    assert sorted(problem.path for problem in broken(change)) == [
+        f"{USER}.domains.other.context_length_tokens",
+        f"{SIMULATED_DEPLOYMENT}.autoscaling_config.target_ongoing_requests",
+        f"{SIMULATED_DEPLOYMENT}.graceful_shutdown_timeout_s",
+        f"{SIMULATED_DEPLOYMENT}.max_ongoing_requests",
+        f"{SIMULATED}.route_prefix",
+    ]
+
+
+def test_a_simulated_expert_may_have_actor_options_and_a_short_start() -> None:
+    change = every(
+        drop("applications[1]"),
+        drop(f"{USER}.domains.math"),
+        put("applications[1].deployments[0].ray_actor_options", {"num_cpus": 0.1}),
+        put(f"{USER}.limits.start_timeout_s", 5),
+    )
+    assert broken(change) == []
+
+
+def test_a_renamed_application_is_reported_from_both_ends() -> None:
+    found = {problem.path: problem for problem in broken(put(f"{LLM}.name", "expert-maths"))}
+    assert set(found) == {f"{USER}.domains.math.application", f"{LLM}.name"}
+    assert "'expert-maths'" in found[f"{USER}.domains.math.application"].remedy
+
+
 def test_one_wrong_piece_hides_no_other() -> None:
     change = every(
         put("http_options.prt", 1),

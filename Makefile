@@ -2,6 +2,8 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+# What `make serve` serves.
+CONFIG ?= serve_config.cpu.yaml
 # How `make lock` finds the CPU build of torch; with wheels in a folder: LOCK_FLAGS="--find-links DIR".
 LOCK_FLAGS ?= --torch-backend cpu
 
@@ -30,9 +32,9 @@ $(BIN)/python:
 	  f"modem needs Python 3.11 or 3.12, $(PYTHON) is {v[0]}.{v[1]}; run: make install PYTHON=python3.11")'
 	"$(PYTHON)" -m venv $(VENV)
 
+# torch comes from where pip looks anyway, else from PyTorch's own index, the home of the CPU builds.
 $(INSTALLED): $(LOCK) pyproject.toml | $(BIN)/python
 	@echo "Installing $$(grep -c '^[a-z]' $(LOCK)) locked packages into $(VENV), which takes minutes ..."
-	@# Where pip looks anyway, else PyTorch's own index, which is the public home of the CPU builds.
 	@$(PIP_INSTALL) '$(TORCH)' 2>/dev/null || $(PIP_INSTALL) --index-url $(TORCH_CPU_INDEX) '$(TORCH)'
 	@grep -v '^torch==' $(LOCK) > $(VENV)/without-torch.lock
 	@$(PIP_INSTALL) -r $(VENV)/without-torch.lock
@@ -46,7 +48,7 @@ lock: | $(BIN)/python ## Write requirements/cpu.lock anew from pyproject.toml
 	  $(LOCK_FLAGS) --output-file $(LOCK)
 
 serve: install ## Serve small real models on this machine; Ctrl-C stops it
-	@exec $(BIN)/modem up serve_config.cpu.yaml
+	@exec $(BIN)/modem up $(CONFIG)
 
 check: install ## Lint, types, layers and unit tests
 	$(BIN)/ruff check

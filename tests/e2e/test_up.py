@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,6 +104,8 @@ class Up:
         for process in self.remaining() if self.run_id else []:
             with contextlib.suppress(psutil.Error):
                 process.kill()
+        if "\nlog: " in f"\n{self.err}":
+            shutil.rmtree(self.run_dir, ignore_errors=True)
         self._out.close()
         self._err.close()
 

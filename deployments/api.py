@@ -35,7 +35,7 @@ from modem.openai.request import (
     parse_completion,
     parse_object,
 )
-from modem.openai.sse import CONTENT_TYPE, comment
+from modem.openai.sse import CONTENT_TYPE, comment, error_event
 from modem.routing.text import routing_text
 from modem.types import ExpertState, RoutingDecision
 
@@ -88,11 +88,14 @@ class Api:
             request_id = request_id_of(request)
             if parsed.stream:
                 return StreamedAnswer(self._dispatcher, parsed, decision, request_id)
-            answer = await self._dispatcher.open(parsed, decision, request_id)
             try:
-                body = await answer.body()
-            finally:
-                await answer.aclose()
+                answer = await self._dispatcher.open(parsed, decision, request_id)
+                try:
+                    body = await answer.body()
+                finally:
+                    await answer.aclose()
+            except ServingError as error:
+                return error_response(error, decision)
             return Response(body, headers=decision_headers(answer.decision), media_type="application/json")
 
         return complete
@@ -229,13 +232,10 @@ class StreamedAnswer(Response):
         await send({"type": "http.response.start", "status": 200, "headers": raw})
 
     async def _fail(self, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
-        response = to_response(error)
         if not self._started:
-            headers = {**response.headers, **decision_headers(self._decision)}
-            await Response(response.body, response.status, headers)(scope, receive, send)
+            await error_response(error, self._decision)(scope, receive, send)
             return
-        event = b"data: " + response.body + b"\n\n"
-        await send({"type": "http.response.body", "body": event, "more_body": False})
+        await send({"type": "http.response.body", "body": error_event(error), "more_body": False})
 
 
 async def read_body(request: Request, max_bytes: int) -> bytes:
@@ -287,6 +287,13 @@ def decision_headers(decision: RoutingDecision) -> dict[str, str]:
     if decision.confidence is not None:
         headers["x-modem-confidence"] = f"{decision.confidence:.4f}"
     return headers
+
+
+def error_response(error: Exception, decision: RoutingDecision | None = None) -> Response:
+    """Return an error in OpenAI's shape, with the decision in the headers if there is one."""
+    failure = to_response(error)
+    headers = {**failure.headers, **(decision_headers(decision) if decision else {})}
+    return Response(failure.body, failure.status, headers)
 
 
 def request_id_of(request: Request) -> str:
@@ -342,8 +349,7 @@ async def _discard(opening: "asyncio.Future[Answer]") -> None:
 async def _on_error(_: Request, error: Exception) -> Response:
     if not isinstance(error, ServingError):
         logger.error("a request broke", exc_info=error)
-    response = to_response(error)
-    return Response(response.body, response.status, dict(response.headers))
+    return error_response(error)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:

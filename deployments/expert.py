@@ -15,8 +15,6 @@ from deployments.asgi import respond
 from deployments.ray_private import bind_replica_grpc_to_loopback
 from modem.serve_config.expert import ExpertArgs
 
-bind_replica_grpc_to_loopback()
-
 ROUTES = frozenset(
     {
         ("POST", "/v1/chat/completions"),
@@ -39,6 +37,7 @@ class Expert:
     """
 
     async def __init__(self, args: ExpertArgs) -> None:  # type: ignore[misc]
+        bind_replica_grpc_to_loopback()
         from deployments.llm import start_server
 
         self._server = await start_server(args)

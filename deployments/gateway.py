@@ -13,8 +13,6 @@ from deployments.router import RouterDeployment
 from modem.config import GatewayConfig, ModemConfig
 from modem.dispatch import Dispatcher
 
-bind_replica_grpc_to_loopback()
-
 
 @serve.deployment(name="Gateway", max_ongoing_requests=1000)
 @serve.ingress()
@@ -27,6 +25,7 @@ class Gateway:
     """
 
     async def __init__(self, router: DeploymentHandle[Any], data_plane: str) -> None:  # type: ignore[misc]
+        bind_replica_grpc_to_loopback()
         # Async, because the HTTP client needs the running event loop.
         self._dispatcher = Dispatcher(HandleScorer(router), ServeExperts(direct=data_plane == "direct"))
 

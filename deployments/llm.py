@@ -51,7 +51,10 @@ def llm_config(args: ExpertArgs) -> LLMConfig:
 
 async def start_server(args: ExpertArgs) -> LLMServer:
     """Start the engine and return when it can answer."""
-    return await QuietLLMServer(llm_config(args))
+    # Not by calling the class: its constructor is asynchronous, which only Serve knows how to call.
+    server = QuietLLMServer.sync_init(llm_config(args))
+    await server.start()
+    return server
 
 
 def accelerator_options(args: ExpertArgs) -> dict[str, Any]:

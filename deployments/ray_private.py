@@ -42,7 +42,7 @@ def bind_replica_grpc_to_loopback() -> None:
 
     Serve binds that server to all interfaces whatever the node's address is
     (``Replica._on_initialized``). On a node whose address is 127.0.0.1 nobody else may call it.
-    Deployments call this when their module is imported, which is before their replica binds.
+    Deployments call this in their constructor, which runs in the replica before it binds.
     """
     if getattr(_replica.add_port_to_grpc_server, "binds_loopback", False):
         return

@@ -9,8 +9,6 @@ from modem.config import RouterConfig
 from modem.routing.load import load_router
 from modem.types import DomainScores, RouterIdentity
 
-bind_replica_grpc_to_loopback()
-
 
 @serve.deployment(name="Router", max_ongoing_requests=1000)
 class RouterDeployment:
@@ -21,6 +19,7 @@ class RouterDeployment:
     """
 
     def __init__(self, config: RouterConfig) -> None:
+        bind_replica_grpc_to_loopback()
         self._router = load_router(config)
         self._router.score(["warm up"])
         self._score_batch.set_max_batch_size(config.max_batch_size)

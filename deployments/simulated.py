@@ -20,8 +20,6 @@ from modem.experts.simulated import SimulatedEngine
 from modem.openai.errors import to_response
 from modem.openai.request import Endpoint, parse_object
 
-bind_replica_grpc_to_loopback()
-
 
 def create_app(engine: SimulatedEngine) -> Starlette:
     """Return the engine's HTTP application: the two completion routes, health and metrics."""
@@ -71,6 +69,7 @@ class SimulatedExpert:
     """One replica of a simulated expert."""
 
     async def __init__(self, config: SimulatedExpertConfig) -> None:  # type: ignore[misc]
+        bind_replica_grpc_to_loopback()
         await asyncio.sleep(config.startup_s)
         if config.fail_startup:
             raise RuntimeError("this simulated expert is configured to fail at start-up")

@@ -50,7 +50,9 @@ class Cluster:
 
     def write(self, config: Mapping[str, Any]) -> None:
         """Write the config file."""
-        text = yaml.safe_dump({**config, "http_options": {"host": LOOPBACK, "port": self.port}})
+        text = yaml.safe_dump(
+            {**config, "http_options": {"host": LOOPBACK, "port": self.port}}, sort_keys=False
+        )
         self._config.write_text(text)
 
     @property

@@ -8,36 +8,29 @@ from tests.builders import DOMAINS
 
 
 class KeywordRouter:
-    """Scores 0.9 for the first domain whose name is a word of the text, and `doubt` else.
+    """Scores 0.9 for the first domain whose name is a word of the text; without one, is in doubt.
 
-    Args:
-        delay_s: How long a batch takes.
-        fails: Whether every call raises.
+    The word ``brokenrouter`` makes it raise, ``slowrouter`` makes it take three seconds.
     """
 
     identity = RouterIdentity("keyword", "1")
     domains = DOMAINS
 
-    def __init__(self, delay_s: float = 0.0, fails: bool = False) -> None:
-        self._delay_s = delay_s
-        self._fails = fails
-
     def score(self, texts: Sequence[str]) -> list[DomainScores]:
-        # The warm-up at start-up must pass, or there would be no router to fail.
-        if texts[0] != "warm up":
-            time.sleep(self._delay_s)
-            if self._fails:
-                raise RuntimeError("this router is configured to fail")
-        return [self._one(text) for text in texts]
+        return [self._one(text.lower().split()) for text in texts]
 
-    def _one(self, text: str) -> DomainScores:
-        named = next((domain for domain in DOMAINS if domain in text.lower().split()), None)
+    def _one(self, words: Sequence[str]) -> DomainScores:
+        if "brokenrouter" in words:
+            raise RuntimeError("asked to fail")
+        if "slowrouter" in words:
+            time.sleep(3)
+        named = next((domain for domain in DOMAINS if domain in words), None)
         if named is None:
             return DomainScores(dict.fromkeys(DOMAINS, 1 / len(DOMAINS)))
         rest = 0.1 / (len(DOMAINS) - 1)
         return DomainScores({domain: 0.9 if domain == named else rest for domain in DOMAINS})
 
 
-def keyword(delay_s: float = 0.0, fails: bool = False) -> KeywordRouter:
+def keyword() -> KeywordRouter:
     """Build a keyword router."""
-    return KeywordRouter(delay_s, fails)
+    return KeywordRouter()

@@ -3,7 +3,7 @@
 import json
 
 from modem.errors import ServingError
-from modem.openai.errors import from_engine, to_body
+from modem.openai.errors import from_engine, to_response
 
 CONTENT_TYPE = "text/event-stream"
 DONE = b"data: [DONE]\n\n"
@@ -15,9 +15,9 @@ def comment(text: str) -> bytes:
     return f": {text}\n\n".encode()
 
 
-def error_event(error: ServingError) -> bytes:
+def error_event(error: Exception) -> bytes:
     """Return the event that ends a stream with an error."""
-    return b"data: " + json.dumps(to_body(error)).encode() + b"\n\n"
+    return b"data: " + to_response(error).body + b"\n\n"
 
 
 def engine_error(chunk: bytes, retry_after_s: float) -> ServingError | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from modem.errors import ConfigError
 from modem.routing.encoder import SentenceEncoder
@@ -77,10 +77,12 @@ class LinearHead:
             "encoder_sha256": self.encoder_sha256,
             "trained_on": self.trained_on,
         }
+        # safetensors writes memory as it lies, so an array in Fortran order would come back scrambled.
+        tensors = {name: np.ascontiguousarray(getattr(self, name)) for name in ("weights", "bias")}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            save_file({"weights": self.weights, "bias": self.bias}, path, metadata)
-        except (OSError, SafetensorError) as error:
+            path.write_bytes(save(tensors, metadata))
+        except OSError as error:
             raise ConfigError(f"router head {path}: cannot be written: {error}") from error
 
     @classmethod

@@ -84,6 +84,8 @@ def _data(run: TrainingRun) -> str:
         )
         for domain, source in sorted(training.keys() | held_out.keys())
     )
+    used = {source for _, source in training.keys() | held_out.keys()}
+    notes = [f"- `{name}`: {known[name].note.strip()}" for name in sorted(used) if known[name].note]
     left_out = (
         (source.name, source.licence, source.note) for source in run.corpus.sources.sources if not source.use
     )
@@ -92,6 +94,7 @@ def _data(run: TrainingRun) -> str:
             "## Data",
             f"{len(run.corpus.training)} prompts to fit on, {len(run.corpus.held_out)} held out.",
             _table(("domain", "source", "home", "licence", "fitted on", "held out"), rows),
+            *(["\n".join(notes)] if notes else []),
             "Declared but not used:",
             _table(("source", "licence", "note"), left_out),
         )
@@ -107,7 +110,7 @@ def _limits(run: TrainingRun) -> str:
     lines = [
         "English only; other languages were neither trained on nor measured.",
         "Only the first 256 tokens of the last user message are read; earlier turns are not, so a bare "
-        "follow-up (“and the second one?”) goes to the fallback.",
+        "follow-up (“and the second one?”) is routed by its own few words.",
         "Held-out prompts come from the same sources as the training prompts and share their style; "
         "expect figures on live traffic nearer to the ones outside these sources.",
         "Prompts on the border of two domains (medical law, econometrics, biophysics) have one label each, "

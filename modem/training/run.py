@@ -112,7 +112,7 @@ def train(plan: TrainingPlan, corpus: Corpus, progress: Progress) -> TrainingRun
     encoder = SentenceEncoder(plan.encoder)
     sets = [corpus.training, corpus.held_out, *corpus.validation.values()]
     training, held_out, *validation = _embed(encoder, sets, progress)
-    domains = sorted(set(training.labels))
+    domains = sorted({*training.labels, *held_out.labels})
     fitted = fit(training, [held_out, *validation], domains)
     head = _head(plan, encoder, fitted)
     return TrainingRun(

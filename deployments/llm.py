@@ -8,6 +8,7 @@ os.environ.setdefault("RAYLLM_ENABLE_REQUEST_PROMPT_LOGS", "0")
 
 from ray.llm._internal.common.callbacks.base import CallbackBase
 from ray.llm._internal.serve.core.server.llm_server import LLMServer
+from ray.llm._internal.serve.engines.vllm.vllm_engine import VLLMEngine
 from ray.serve.llm import LLMConfig
 
 from modem.laptop.models import resolve
@@ -25,8 +26,25 @@ class LocalModel(CallbackBase):  # type: ignore[misc]
         self.ctx.run_init_node = False
 
 
+class Engine(VLLMEngine):  # type: ignore[misc]
+    """Ray's engine; on a CPU with one worker, the worker runs inside the engine's own process.
+
+    vLLM gives CPU workers a process each, to set OpenMP's variables before torch starts. Ours are
+    set for the whole replica (``runtime_env``), so the process would only be a third import of
+    vLLM: 0.5 GB and eight seconds.
+    """
+
+    def _prepare_engine_config(self, callback_ctx: Any) -> Any:
+        engine_args, frontend_args, config = super()._prepare_engine_config(callback_ctx)
+        if config.device_config.device_type == "cpu" and config.parallel_config.world_size == 1:
+            config.parallel_config.distributed_executor_backend = "uni"
+        return engine_args, frontend_args, config
+
+
 class QuietLLMServer(LLMServer):  # type: ignore[misc]
     """Ray's server without its usage reports, whose agent is one more process that imports vLLM."""
+
+    _default_engine_cls = Engine
 
     async def _start_engine(self) -> None:
         await self.engine.start()

@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Reason = Literal[
-    "top_score", "low_confidence", "pinned", "router_unavailable", "expert_unavailable"
-]
+Reason = Literal["top_score", "low_confidence", "pinned", "router_unavailable", "expert_unavailable"]
 """Why a request went to its domain; sent to the client as ``x-modem-reason``."""
 
 ExpertStateName = Literal["ready", "starting", "asleep", "failed"]

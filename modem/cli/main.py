@@ -2,7 +2,7 @@
 
 import typer
 
-from modem.cli import config, models, route, router, up
+from modem.cli import config, haproxy, models, route, router, up
 
 app = typer.Typer(
     name="modem",
@@ -16,3 +16,4 @@ app.add_typer(models.app, name="models")
 app.command(name="up")(up.up)
 app.add_typer(router.app, name="router")
 app.command(name="route")(route.route)
+app.command(name="haproxy")(haproxy.haproxy)

@@ -160,7 +160,7 @@ def _print_table(title: str, found: "Evaluation") -> None:
 
 def _command(plan: "TrainingPlan", out: Path, card: Path) -> str:
     """Return the command that repeats a training, every setting spelled out."""
-    words = ["modem", "router", "train", "--data", str(plan.data), "--sources", str(plan.sources)]
+    words = ["modem", "router", "train", "--data", f"{plan.data}/", "--sources", str(plan.sources)]
     words += ["--out", str(out), "--card", str(card), "--encoder", plan.encoder]
     words += ["--cap-per-domain", str(plan.per_domain), "--cap-per-source", str(plan.per_source)]
     return shlex.join([*words, "--seed", str(plan.seed)])

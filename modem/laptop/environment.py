@@ -27,17 +27,34 @@ LONGEST_TEMP_DIR = 12
 
 HAPROXY_WRAPPER = """\
 #!/bin/sh
-# Serve's template binds HAProxy's stats and metrics ports to every interface. Keep them here.
+# Mends the configuration that Ray Serve writes, then starts HAProxy with it.
+# splice-request: with it HAProxy never reads a client's FIN once a body came in a packet of its own,
+# as Python clients send it: a client that leaves before the first byte would go unnoticed.
+# bind, if there is such a line below: stats and metrics ports on loopback, not on every interface.
 previous=
 for argument; do
   if [ "$previous" = -f ]; then
-    sed -E 's/^([[:space:]]*bind )[*]?:([0-9]+)/\\1127.0.0.1:\\2/' "$argument" > "$argument.loopback" &&
-      mv "$argument.loopback" "$argument" || exit 1
+    sed -E {edits} "$argument" > "$argument.mended" && mv "$argument.mended" "$argument" || exit 1
   fi
   previous=$argument
 done
 exec {binary} "$@"
 """
+_NO_SPLICE = r"-e '/^[[:space:]]*option splice-request/d'"
+_ON_LOOPBACK = r"-e 's/^([[:space:]]*bind )[*]?:([0-9]+)/\1127.0.0.1:\2/'"
+
+
+def haproxy_wrapper(binary: Path, loopback: bool) -> str:
+    """Return a shell script to name in ``RAY_SERVE_HAPROXY_BINARY_PATH``.
+
+    Ray's template offers no setting for what it mends (ray/serve/_private/haproxy_templates.py).
+
+    Args:
+        binary: The real HAProxy.
+        loopback: Whether stats and metrics are for this machine alone.
+    """
+    edits = f"{_NO_SPLICE} {_ON_LOOPBACK}" if loopback else _NO_SPLICE
+    return HAPROXY_WRAPPER.format(edits=edits, binary=shlex.quote(str(binary)))
 
 
 @dataclass(frozen=True)
@@ -69,7 +86,7 @@ class RunDir:
 
     @property
     def haproxy_wrapper(self) -> Path:
-        """Script that keeps HAProxy on loopback."""
+        """Script that mends HAProxy's configuration: see `haproxy_wrapper`."""
         return self.path / "haproxy"
 
     @classmethod
@@ -80,7 +97,7 @@ class RunDir:
         run.token.touch(mode=0o600)
         run.token.write_text(secrets.token_hex(32))
         if run.haproxy is not None:
-            run.haproxy_wrapper.write_text(HAPROXY_WRAPPER.format(binary=shlex.quote(str(run.haproxy))))
+            run.haproxy_wrapper.write_text(haproxy_wrapper(run.haproxy, loopback=True))
             run.haproxy_wrapper.chmod(0o700)
         return run
 

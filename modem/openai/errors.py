@@ -9,6 +9,7 @@ from typing import Any
 
 from modem.errors import ExpertFailedError, InternalError, OverloadedError, RequestError, ServingError
 
+_VALIDATION = re.compile(r"^\d+ validation errors?:\s*\{.*?'loc': '([^']*)', 'msg': (['\"])(.*?)\2", re.S)
 _CONTEXT_LENGTH = re.compile(r"maximum (context|model) length|max_model_len|longer than the maximum", re.I)
 
 
@@ -75,4 +76,9 @@ def _engine_message(body: bytes) -> tuple[str, str | None]:
         message, param = error.get("message"), error.get("param")
     except (ValueError, AttributeError):
         return "", None
-    return (message if isinstance(message, str) else ""), (param if isinstance(param, str) else None)
+    message = message if isinstance(message, str) else ""
+    if found := _VALIDATION.match(message):
+        # vLLM lists pydantic's errors as Python dicts; the first says what a client needs.
+        param = found[1].removeprefix("body.")
+        message = f"'{param}': {found[3]}."
+    return message, (param if isinstance(param, str) else None)

@@ -123,18 +123,21 @@ def check_messages(messages: Any) -> None:
     if not messages:
         raise RequestError("'messages' is empty. Send at least one message.", "messages", "empty_array")
     for index, message in enumerate(messages):
-        if not isinstance(message, dict):
-            raise RequestError(
-                f"'messages[{index}]' must be an object, not {_kind(message)}.",
-                f"messages[{index}]",
-                "invalid_type",
-            )
-        if not isinstance(message.get("role"), str):
-            raise RequestError(
-                f"'messages[{index}].role' must be a string such as 'user'.",
-                f"messages[{index}].role",
-                "invalid_type",
-            )
+        _check_message(message, f"messages[{index}]")
+
+
+def _check_message(message: Any, name: str) -> None:
+    if not isinstance(message, dict):
+        raise RequestError(f"'{name}' must be an object, not {_kind(message)}.", name, "invalid_type")
+    if not isinstance(message.get("role"), str):
+        raise RequestError(f"'{name}.role' must be a string such as 'user'.", f"{name}.role", "invalid_type")
+    content = message.get("content")
+    if not isinstance(content, str | list | None):
+        raise RequestError(
+            f"'{name}.content' must be a string or a list of parts, not {_kind(content)}.",
+            f"{name}.content",
+            "invalid_type",
+        )
 
 
 def body_for(request: CompletionRequest, domain: str, config: DomainConfig) -> bytes:

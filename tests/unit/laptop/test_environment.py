@@ -9,11 +9,11 @@ import pytest
 from modem.errors import ConfigError
 from modem.laptop import environment
 from modem.laptop.environment import (
-    HAPROXY_WRAPPER,
     NUM_FIXED_PORTS,
     NUM_REPLICA_PORTS,
     RunDir,
     free_ports,
+    haproxy_wrapper,
     port_is_free,
     serving_environment,
 )
@@ -117,10 +117,10 @@ def test_the_wrapper_moves_open_ports_to_loopback_and_runs_the_binary(tmp_path: 
     config = tmp_path / "haproxy.cfg"
     config.write_text(
         "    bind :9101\n  bind *:8404\n    bind 127.0.0.1:8000\n    bind 10.0.0.1:1\n"
-        "    stats socket /tmp/a.sock\n"
+        "    stats socket /tmp/a.sock\n    option splice-request\n    option splice-response\n"
     )
     wrapper = tmp_path / "haproxy"
-    wrapper.write_text(HAPROXY_WRAPPER.format(binary="/bin/echo"))
+    wrapper.write_text(haproxy_wrapper(Path("/bin/echo"), loopback=True))
     wrapper.chmod(0o700)
     out = subprocess.run(
         [wrapper, "-db", "-f", config, "-x", "s"], capture_output=True, text=True, check=True
@@ -128,14 +128,24 @@ def test_the_wrapper_moves_open_ports_to_loopback_and_runs_the_binary(tmp_path: 
     assert out.stdout.split() == ["-db", "-f", str(config), "-x", "s"]
     assert config.read_text() == (
         "    bind 127.0.0.1:9101\n  bind 127.0.0.1:8404\n    bind 127.0.0.1:8000\n    bind 10.0.0.1:1\n"
-        "    stats socket /tmp/a.sock\n"
+        "    stats socket /tmp/a.sock\n    option splice-response\n"
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["haproxy", "haproxy.cfg"]
 
 
+def test_a_clusters_wrapper_leaves_the_interfaces_alone(tmp_path: Path) -> None:
+    config = tmp_path / "haproxy.cfg"
+    config.write_text("    bind :9101\n    option splice-request\n")
+    wrapper = tmp_path / "haproxy"
+    wrapper.write_text(haproxy_wrapper(Path("/bin/true"), loopback=False))
+    wrapper.chmod(0o700)
+    subprocess.run([wrapper, "-f", config], check=True)
+    assert config.read_text() == "    bind :9101\n"
+
+
 def test_the_wrapper_starts_nothing_if_it_cannot_rewrite(tmp_path: Path) -> None:
     wrapper = tmp_path / "haproxy"
-    wrapper.write_text(HAPROXY_WRAPPER.format(binary="/bin/echo"))
+    wrapper.write_text(haproxy_wrapper(Path("/bin/echo"), loopback=True))
     wrapper.chmod(0o700)
     out = subprocess.run([wrapper, "-f", tmp_path / "none"], capture_output=True, text=True, check=False)
     assert out.returncode == 1

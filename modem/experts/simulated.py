@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from modem.config import SimulatedExpertConfig
 from modem.errors import ExpertFailedError, RequestError
-from modem.openai.request import Endpoint, check_messages
+from modem.openai.request import Endpoint, check_messages, check_prompt
 from modem.openai.sse import DONE
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -100,7 +100,7 @@ class SimulatedEngine:
                 "messages" if endpoint == "chat/completions" else "prompt",
             )
         num_output = min(num_output, self.config.max_model_len - num_prompt)
-        digest = hashlib.sha256(f"{self.config.model_id}\n{prompt}".encode()).digest()
+        digest = hashlib.sha256(f"{self.config.model_id}\n{prompt}".encode("utf-8", "replace")).digest()
         if int.from_bytes(digest[:4]) / 2**32 < self.config.failure_rate:
             raise ExpertFailedError("simulated failure")
         cut = num_output < self.config.output_tokens
@@ -197,7 +197,8 @@ def _prompt(endpoint: Endpoint, body: Mapping[str, Any]) -> str:
         check_messages(body.get("messages"))
         return "\n".join(f"{m['role']}: {m.get('content')}" for m in body["messages"])
     prompt = body.get("prompt")
-    return prompt if isinstance(prompt, str) else " ".join(map(str, prompt or ()))
+    check_prompt(prompt)
+    return prompt if isinstance(prompt, str) else " ".join(map(str, prompt))  # type: ignore[arg-type]
 
 
 def _word(digest: bytes, index: int) -> str:

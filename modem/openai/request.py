@@ -78,7 +78,7 @@ def parse_completion(raw: bytes, endpoint: Endpoint, config: GatewayConfig) -> C
     if endpoint == "chat/completions":
         check_messages(body.get("messages"))
     else:
-        _check_prompt(body.get("prompt"))
+        check_prompt(body.get("prompt"))
     return CompletionRequest(endpoint, body, pinned_domain(body.get("model"), config), bool(stream))
 
 
@@ -140,11 +140,30 @@ def _check_message(message: Any, name: str) -> None:
         )
 
 
+def check_prompt(prompt: Any) -> None:
+    """Check that ``prompt`` is a string or a list, and not empty.
+
+    Raises:
+        RequestError: It is not.
+    """
+    if prompt is None:
+        raise RequestError("'prompt' is missing. Send a string.", "prompt", "missing_field")
+    if not isinstance(prompt, str | list):
+        raise RequestError(
+            f"'prompt' must be a string or a list, not {_kind(prompt)}.", "prompt", "invalid_type"
+        )
+    if not prompt:
+        raise RequestError("'prompt' is empty.", "prompt", "empty_string")
+
+
 def body_for(request: CompletionRequest, domain: str, config: DomainConfig) -> bytes:
     """Write the request for one expert: its name, and its defaults where the client set none.
 
     The system prompt goes first in a chat unless the client sends a system or developer message.
     A client's explicit null counts as its own choice.
+
+    Raises:
+        RequestError: The body is nested too deeply to be written.
     """
     body = {**config.sampling.model_dump(exclude_none=True), **request.body, "model": domain}
     if "max_completion_tokens" in request.body:
@@ -154,18 +173,11 @@ def body_for(request: CompletionRequest, domain: str, config: DomainConfig) -> b
         messages = cast(Sequence[Mapping[str, Any]], request.body["messages"])
         if not any(message["role"] in ("system", "developer") for message in messages):
             body["messages"] = [{"role": "system", "content": config.system_prompt}, *messages]
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-
-
-def _check_prompt(prompt: Any) -> None:
-    if prompt is None:
-        raise RequestError("'prompt' is missing. Send a string.", "prompt", "missing_field")
-    if not isinstance(prompt, str | list):
-        raise RequestError(
-            f"'prompt' must be a string or a list, not {_kind(prompt)}.", "prompt", "invalid_type"
-        )
-    if not prompt:
-        raise RequestError("'prompt' is empty.", "prompt", "empty_string")
+    try:
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    except RecursionError:  # what could just be read may be too deep to write further down the stack
+        raise RequestError("The body is nested too deeply.", None, "invalid_json") from None
+    return text.encode("utf-8", "replace")
 
 
 def _prompt_text(prompt: str | list[Any]) -> str:

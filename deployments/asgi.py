@@ -9,9 +9,13 @@ from collections.abc import AsyncIterator
 
 from starlette.types import ASGIApp, Message
 
+ACCEPTED = b"accepted"
+
 
 async def respond(app: ASGIApp, path: str, body: bytes, request_id: str) -> AsyncIterator[bytes]:
-    """POST ``body`` to ``path`` and yield the reply: first the status as decimal digits, then chunks.
+    """POST ``body`` to ``path``; yield `ACCEPTED`, then the status in decimal digits, then chunks.
+
+    The first part comes at once: it tells the caller that its wait for a replica is over.
 
     Closing the iterator early disconnects, which stops the generation.
     """
@@ -32,6 +36,7 @@ async def respond(app: ASGIApp, path: str, body: bytes, request_id: str) -> Asyn
 
     task = asyncio.create_task(run())
     try:
+        yield ACCEPTED
         while message := await messages.get():
             if message["type"] == "http.response.start":
                 yield str(message["status"]).encode()

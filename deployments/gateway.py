@@ -1,7 +1,9 @@
 """The front application: the Gateway (HTTP ingress) and the Router."""
 
+import logging
 from typing import Any
 
+from pydantic import ValidationError
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 from starlette.applications import Starlette
@@ -12,6 +14,8 @@ from deployments.ray_private import bind_replica_grpc_to_loopback
 from deployments.router import RouterDeployment
 from modem.config import GatewayConfig, ModemConfig
 from modem.dispatch import Dispatcher
+
+logger = logging.getLogger("ray.serve")
 
 
 @serve.deployment(name="Gateway", max_ongoing_requests=1000)
@@ -32,10 +36,17 @@ class Gateway:
     def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Take new settings. Serve calls this before the first request and at every live change.
 
+        Wrong settings do not take a running gateway down: the old ones stay, and the log says why.
+
         Raises:
-            pydantic.ValidationError: The settings are wrong; the message names path and value.
+            pydantic.ValidationError: The first settings are wrong; the message names path and value.
         """
-        self._dispatcher.configure(GatewayConfig.model_validate(user_config))
+        try:
+            self._dispatcher.configure(GatewayConfig.model_validate(user_config))
+        except ValidationError as error:
+            if not self._dispatcher.is_configured:
+                raise
+            logger.error("the new user_config is refused, the old one stays: %s", error)
 
     def check_health(self) -> None:
         """Fail while there is no configuration.

@@ -42,10 +42,14 @@ class AiohttpReply:
 
     Args:
         response: Its head has arrived.
+        sent_at: Event loop time of sending.
         on_close: Called once when the reply is given up or complete.
     """
 
-    def __init__(self, response: aiohttp.ClientResponse, on_close: Callable[[], None]) -> None:
+    def __init__(
+        self, response: aiohttp.ClientResponse, sent_at: float, on_close: Callable[[], None]
+    ) -> None:
+        self.sent_at = sent_at
         self._response = response
         self._on_close: Callable[[], None] | None = on_close
 
@@ -88,6 +92,7 @@ class HandleReply:
     """
 
     def __init__(self, stream: DeploymentResponseGenerator[bytes]) -> None:
+        self.sent_at = 0.0
         self._stream = stream
         self._status = 0
 
@@ -96,7 +101,12 @@ class HandleReply:
         """HTTP status."""
         return self._status
 
-    async def start(self) -> None:
+    async def accepted(self) -> None:
+        """Wait until a replica has the request."""
+        await self._next()
+        self.sent_at = asyncio.get_running_loop().time()
+
+    async def head(self) -> None:
         """Wait for the status."""
         self._status = int(await self._next())
 
@@ -166,29 +176,33 @@ class ServeExperts:
             else:
                 endpoint = await self._wait(self._reserve(config), config, request.start_timeout_s)
         if endpoint is None:
-            return await self._wait(self._call(config, request), config, request.start_timeout_s)
+            return await self._call(config, request)
         return await self._post(*endpoint, request)
 
     async def _post(self, host: str, port: int, request: ExpertRequest) -> AiohttpReply:
         self._balancer.began(host, port)
+        sent_at = asyncio.get_running_loop().time()
         try:
-            response = await self._session.post(
-                f"http://{host}:{port}{request.path}",
-                data=request.body,
-                headers={"content-type": "application/json", "x-request-id": request.request_id},
-            )
+            async with asyncio.timeout(request.head_timeout_s):
+                response = await self._session.post(
+                    f"http://{host}:{port}{request.path}",
+                    data=request.body,
+                    headers={"content-type": "application/json", "x-request-id": request.request_id},
+                )
         except BaseException as error:
             self._balancer.ended(host, port)
             if isinstance(error, aiohttp.ClientError):
                 self._balancer.broke(host, port)
             raise
-        return AiohttpReply(response, lambda: self._balancer.ended(host, port))
+        return AiohttpReply(response, sent_at, lambda: self._balancer.ended(host, port))
 
     async def _call(self, config: DomainConfig, request: ExpertRequest) -> ExpertReply:
         handle = self._handle(config).options(method_name="respond", stream=True)
         reply = HandleReply(handle.remote(request.path, request.body, request.request_id))
         try:
-            await reply.start()
+            await self._wait(reply.accepted(), config, request.start_timeout_s)
+            async with asyncio.timeout(request.head_timeout_s):
+                await reply.head()
         except BaseException:
             await reply.aclose()
             raise

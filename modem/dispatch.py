@@ -45,7 +45,7 @@ class Answer:
         self.decision = decision
         self._reply = reply
         self._limits = limits
-        self._deadline = asyncio.get_running_loop().time() + limits.request_timeout_s
+        self._deadline = reply.sent_at + limits.request_timeout_s
         self._first: bytes | None = None
 
     async def aclose(self) -> None:
@@ -119,6 +119,11 @@ class Dispatcher:
         self._config: GatewayConfig | None = None
 
     @property
+    def is_configured(self) -> bool:
+        """Whether there are settings."""
+        return self._config is not None
+
+    @property
     def config(self) -> GatewayConfig:
         """The settings in force. Read once per request, because they may change at any time.
 
@@ -137,18 +142,18 @@ class Dispatcher:
         """Decide for each text; never fails: a broken or slow router means the fallback."""
         config = self.config
         started = self._clock()
-        scores: Sequence[DomainScores | None]
         try:
             async with asyncio.timeout(config.routing.deadline_s):
                 scores = await self.scorer.score(texts)
+            router_ms = (self._clock() - started) * 1000
+            # In here, because a custom router may answer anything.
+            return [decide(one, config, router_ms) for _, one in zip(texts, scores, strict=True)]
         except TimeoutError:
             logger.warning("the router missed its deadline of %g s", config.routing.deadline_s)
-            scores = [None] * len(texts)
         except Exception:  # whatever broke the router must not break the service
             logger.warning("the router failed", exc_info=True)
-            scores = [None] * len(texts)
         router_ms = (self._clock() - started) * 1000
-        return [decide(one, config, router_ms) for one in scores]
+        return [decide(None, config, router_ms) for _ in texts]
 
     async def decide(self, request: CompletionRequest) -> RoutingDecision:
         """Decide where one request goes, asking the router unless the client named a domain."""
@@ -176,16 +181,25 @@ class Dispatcher:
             )
 
     async def _open(self, request: CompletionRequest, decision: RoutingDecision, request_id: str) -> Answer:
-        domain, limits = self.config.domains[decision.domain], self.config.limits
-        reply = await self.experts.send(
-            domain,
-            ExpertRequest(
-                path=f"/v1/{request.endpoint}",
-                body=body_for(request, decision.domain, domain),
-                request_id=request_id,
-                start_timeout_s=limits.start_timeout_s,
-            ),
+        domain, limits = self.config.domains.get(decision.domain), self.config.limits
+        if domain is None:  # the settings have changed since the decision
+            raise ExpertUnavailableError(
+                f"The domain {decision.domain!r} is no longer served.",
+                None,
+                "expert_failed",
+                limits.retry_after_s,
+            )
+        wire = ExpertRequest(
+            path=f"/v1/{request.endpoint}",
+            body=body_for(request, decision.domain, domain),
+            request_id=request_id,
+            start_timeout_s=limits.start_timeout_s,
+            head_timeout_s=limits.request_timeout_s,
         )
+        try:
+            reply = await self.experts.send(domain, wire)
+        except TimeoutError:
+            raise _too_slow(limits) from None
         answer = Answer(decision, reply, limits)
         try:
             if reply.status >= 400:

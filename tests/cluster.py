@@ -172,3 +172,8 @@ class Cluster:
                 if httpx.get(f"http://{LOOPBACK}:{port}/health", timeout=2).status_code == 200:
                     return port
         raise AssertionError(f"no HTTP port among {ports}")
+
+    def replica_logs(self, application: str, deployment: str) -> str:
+        """What all replicas of a deployment have logged."""
+        pattern = f"session_*/logs/serve/replica_{application}_{deployment}_*.log"
+        return "".join(path.read_text() for path in (self._run.path / "ray").glob(pattern))

@@ -17,12 +17,15 @@ class ExpertRequest:
         body: JSON, ready to send.
         request_id: Sent as ``x-request-id``, so that the engine's log names it too.
         start_timeout_s: Longest wait for a replica.
+        head_timeout_s: Longest wait for the reply's head once a replica has the request. The head
+            of an answer that is not a stream comes when the answer is complete.
     """
 
     path: str
     body: bytes
     request_id: str
     start_timeout_s: float
+    head_timeout_s: float
 
 
 class ExpertReply(Protocol):
@@ -31,6 +34,11 @@ class ExpertReply(Protocol):
     @property
     def status(self) -> int:
         """HTTP status."""
+        ...
+
+    @property
+    def sent_at(self) -> float:
+        """The event loop's time at which a replica had the request: its deadlines count from here."""
         ...
 
     async def read(self) -> bytes:
@@ -65,6 +73,7 @@ class Experts(Protocol):
             ExpertUnavailableError: The application failed (code ``expert_failed``) or has no replica
                 within the deadline (code ``expert_starting``).
             ExpertFailedError: The replica broke before its reply began, and so did its stand-ins.
+            TimeoutError: The head did not come within ``head_timeout_s``.
         """
         ...
 

@@ -15,7 +15,7 @@ import psutil
 from modem.errors import ConfigError, ModemError
 from modem.laptop.environment import RunDir, serving_environment
 from modem.laptop.preflight import Plan
-from modem.laptop.processes import RunProcesses, adopt_orphans, die_with_parent, is_alive
+from modem.laptop.processes import RunProcesses, adopt_orphans, die_with_parent, is_alive, reap_adopted
 from modem.laptop.readiness import Readiness, ask_gateway, ask_serve
 
 POLL_S = 0.2
@@ -147,6 +147,7 @@ class LocalCluster:
         try:
             while True:
                 self._sleep(WATCH_EVERY_S)
+                reap_adopted(self._child.pid if self._child is not None else None)
                 state = ask_gateway(self._plan.url)
                 if state is not None:
                     report(state)

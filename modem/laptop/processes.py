@@ -35,6 +35,20 @@ def adopt_orphans() -> None:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
+def reap_adopted(own: int | None) -> None:
+    """Take the exit status of adopted children that have ended, so that no zombies pile up.
+
+    Args:
+        own: A child that somebody else waits for.
+    """
+    for child in psutil.Process().children():
+        try:
+            if child.pid != own and child.status() == psutil.STATUS_ZOMBIE:
+                os.waitpid(child.pid, os.WNOHANG)
+        except (psutil.Error, ChildProcessError):
+            continue  # somebody else was faster
+
+
 def _prctl(option: int, value: int) -> bool:
     if not sys.platform.startswith("linux"):
         return False

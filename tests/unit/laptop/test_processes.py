@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from modem.laptop.processes import RUN_ID_VARIABLE, RunProcesses, has_marker, is_alive
+from modem.laptop.processes import RUN_ID_VARIABLE, RunProcesses, has_marker, is_alive, reap_adopted
 
 SLEEP = "import time; time.sleep(60)"
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); "
@@ -148,3 +148,14 @@ def test_a_subreaper_keeps_orphans_as_descendants(run_id: str) -> None:
     child = start(code, run_id)
     out, _ = child.communicate(timeout=20)
     assert out.strip() == "1 []"
+
+
+def test_adopted_zombies_are_reaped_and_own_children_left_to_their_owner() -> None:
+    mine = subprocess.Popen([sys.executable, "-c", "pass"])
+    adopted = os.posix_spawn(sys.executable, [sys.executable, "-c", "pass"], os.environ)
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(adopted) and time.monotonic() < deadline:
+        reap_adopted(mine.pid)
+        time.sleep(0.05)
+    assert not psutil.pid_exists(adopted)
+    assert mine.wait(10) == 0

@@ -245,7 +245,7 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
         BodyTooLargeError: It is larger than ``max_bytes``.
     """
     announced = request.headers.get("content-length", "0")
-    chunks, size = [], int(announced) if announced.isdigit() else 0
+    chunks, size = [], int(announced) if announced.isdecimal() else 0
     if size <= max_bytes:
         size = 0
         async for chunk in request.stream():
@@ -342,7 +342,8 @@ async def _send_chunk(send: Send, chunk: bytes) -> None:
 async def _discard(opening: "asyncio.Future[Answer]") -> None:
     """Close the answer, however far it got; what is not finished stops generating."""
     opening.cancel()
-    with contextlib.suppress(asyncio.CancelledError, ServingError):
+    # Whatever it failed with was reported when it was waited for, or nobody is left to hear of it.
+    with contextlib.suppress(asyncio.CancelledError, Exception):
         await (await opening).aclose()
 
 

@@ -69,12 +69,15 @@ class AllowList:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer 404 (ASGI)."""
-        if scope["type"] != "http" or (scope["method"], scope["path"]) in ROUTES:
+        """Pass the request on, or answer 404 (ASGI); a websocket is closed before it is open."""
+        kind = scope["type"]
+        if kind == "lifespan" or (kind == "http" and (scope["method"], scope["path"]) in ROUTES):
             await self._app(scope, receive, send)
-            return
-        await send({"type": "http.response.start", "status": 404, "headers": []})
-        await send({"type": "http.response.body", "body": b""})
+        elif kind == "http":
+            await send({"type": "http.response.start", "status": 404, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+        elif kind == "websocket":
+            await send({"type": "websocket.close"})
 
 
 def build(args: ExpertArgs) -> serve.Application:

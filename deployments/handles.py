@@ -303,7 +303,9 @@ def expert_state(application: ApplicationStatusOverview | None, deployment: str)
         return ExpertState("failed", 0, (overview.message if overview else "") or application.message)
     if application.status in (ApplicationStatus.DELETING, ApplicationStatus.NOT_STARTED):
         return ExpertState("failed", 0, f"the application is {application.status.value}")
-    if application.status == ApplicationStatus.DEPLOYING or (overview and overview.replica_states):
+    # A replica that stops is on its way to sleep, which can take as long as its last answer.
+    coming = {**(overview.replica_states if overview else {}), ReplicaState.STOPPING: 0}
+    if application.status == ApplicationStatus.DEPLOYING or any(coming.values()):
         return ExpertState("starting", 0)
     return ExpertState("asleep", 0)
 

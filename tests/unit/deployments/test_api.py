@@ -58,7 +58,7 @@ def restless(dispatcher: Dispatcher) -> None:
 async def http(dispatcher: Dispatcher) -> AsyncIterator[httpx.AsyncClient]:
     async with (
         serving(create_api(dispatcher)) as url,
-        httpx.AsyncClient(base_url=url, timeout=10, trust_env=False) as client,
+        httpx.AsyncClient(base_url=url, timeout=10, trust_env=False, verify=False) as client,
     ):
         yield client
 
@@ -418,7 +418,10 @@ class TestRefusals:
     async def test_without_settings_nothing_is_answered(
         self, scorer: FakeScorer, experts: FakeExperts
     ) -> None:
-        async with serving(create_api(Dispatcher(scorer, experts))) as url, httpx.AsyncClient() as client:
+        async with (
+            serving(create_api(Dispatcher(scorer, experts))) as url,
+            httpx.AsyncClient(verify=False) as client,
+        ):
             response = await client.post(url + CHAT, json=ask())
         assert response.status_code == 500
         assert error_of(response)["code"] == "internal_error"

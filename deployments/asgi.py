@@ -1,19 +1,54 @@
-"""An ASGI application called in its own process, so that a Serve handle can carry its replies.
-
-This is the slower of the two roads to an expert: every chunk crosses a Serve handle. It needs no
-HTTP port on the replica, so it works in every mode of Serve.
-"""
+"""What an engine's ASGI application needs around it inside a Serve replica."""
 
 import asyncio
 from collections.abc import AsyncIterator
 
-from starlette.types import ASGIApp, Message
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 ACCEPTED = b"accepted"
+DISCONNECT_GRACE_S = 5.0
+"""How long an application may take to end by itself once its client has gone."""
+
+
+class TellsDisconnect:
+    """Tells an application of a disconnect in ASGI's way, where Serve would only cancel it.
+
+    vLLM answers a request that is not a stream in a task of its own, and stops that task when
+    ``receive`` says ``http.disconnect``. Serve instead cancels the application from outside: the
+    task lives on, and the engine generates to the end for nobody (seen with vLLM 0.32).
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application; when cancelled, let it end by itself first (ASGI)."""
+        gone = asyncio.Event()
+        body_complete = False
+
+        async def receive_or_learn() -> Message:
+            nonlocal body_complete
+            if body_complete:
+                await gone.wait()
+                return {"type": "http.disconnect"}
+            message = await receive()
+            body_complete = not message.get("more_body", False)
+            return message
+
+        task = asyncio.ensure_future(self._app(scope, receive_or_learn, send))
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            gone.set()
+            await asyncio.wait({task}, timeout=DISCONNECT_GRACE_S)
+            task.cancel()
+            raise
 
 
 async def respond(app: ASGIApp, path: str, body: bytes, request_id: str) -> AsyncIterator[bytes]:
-    """POST ``body`` to ``path``; yield `ACCEPTED`, then the status in decimal digits, then chunks.
+    """Call an application without HTTP, so that a Serve handle can carry its reply.
+
+    POSTs ``body`` to ``path`` and yields `ACCEPTED`, then the status in decimal digits, then chunks.
 
     The first part comes at once: it tells the caller that its wait for a replica is over.
 

@@ -11,7 +11,7 @@ from typing import Any
 from ray import serve
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from deployments.asgi import respond
+from deployments.asgi import TellsDisconnect, respond
 from deployments.ray_private import bind_replica_grpc_to_loopback
 from modem.serve_config.expert import ExpertArgs
 
@@ -41,7 +41,7 @@ class Expert:
         from deployments.llm import start_server
 
         self._server = await start_server(args)
-        self._app = AllowList(await self._server.__serve_build_asgi_app__())
+        self._app = AllowList(TellsDisconnect(await self._server.__serve_build_asgi_app__()))
 
     async def __serve_build_asgi_app__(self) -> ASGIApp:
         """Serve calls this once for the application that the replica's HTTP port serves."""

@@ -218,7 +218,7 @@ class ExpertContract:
         assert 400 <= reply.status_code < 500, reply.text
         assert reply.json()["error"]["message"]
 
-    @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff"])
+    @pytest.mark.parametrize("content", [b"", b"{", b"[]"])
     def test_what_is_no_json_object_is_the_clients_error(self, http: httpx.Client, content: bytes) -> None:
         headers = {"content-type": "application/json"}
         reply = http.post("/v1/chat/completions", content=content, headers=headers)

@@ -11,6 +11,8 @@ from modem.errors import ExpertFailedError, InternalError, OverloadedError, Requ
 
 _VALIDATION = re.compile(r"^\d+ validation errors?:\s*\{.*?'loc': '([^']*)', 'msg': (['\"])(.*?)\2", re.S)
 _CONTEXT_LENGTH = re.compile(r"maximum (context|model) length|max_model_len|longer than the maximum", re.I)
+_NOT_FIELDS = (None, "input_tokens", "input_text")
+"""What vLLM calls the prompt's field; no request has fields of these names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ def from_engine(status: int, body: bytes, retry_after_s: float) -> ServingError:
     if status >= 500:
         return ExpertFailedError("The expert failed while answering. Retry, or name another model.")
     if _CONTEXT_LENGTH.search(message):
-        return RequestError(message, param or "messages", "context_length_exceeded")
+        field = "messages" if param in _NOT_FIELDS else param
+        return RequestError(message, field, "context_length_exceeded")
     error = RequestError(message or "The expert refused the request.", param)
     error.status = status
     return error

@@ -129,6 +129,9 @@ class TestFromEngine:
         assert (error.status, error.code, error.param) == (400, "context_length_exceeded", "messages")
         assert error.message == message
         assert from_engine(400, engine_body(message, param="prompt"), 5).param == "prompt"
+        # vLLM's own names for the prompt are no fields of a request.
+        for name in ("input_tokens", "input_text"):
+            assert from_engine(400, engine_body(message, param=name), 5).param == "messages"
 
     @pytest.mark.parametrize("status", [401, 404, 413, 422])
     def test_any_other_refusal_keeps_its_status(self, status: int) -> None:

@@ -1,6 +1,6 @@
 """Every name of Ray Serve that is not public, in one place, with what it is needed for.
 
-Checked against Ray 2.60.0; `tests/unit/test_ray_private.py` fails if one of them moves.
+Checked against Ray 2.60.0; `tests/unit/deployments/test_ray_private.py` fails if one of them moves.
 """
 
 from collections.abc import Callable, Iterable

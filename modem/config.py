@@ -29,7 +29,7 @@ class RouterConfig(Config):
     Attributes:
         kind: ``linear`` is a linear head on a frozen sentence encoder; ``custom`` loads
             ``import_path``.
-        encoder: For ``linear``: ``package`` for the encoder that the laptop extra installs, or a
+        encoder: For ``linear``: ``package`` for the encoder that the router extra installs, or a
             folder or hub id that transformers can load.
         head: For ``linear``: ``shipped`` for the head in this package, or a ``.safetensors`` file
             written by ``modem router train``.

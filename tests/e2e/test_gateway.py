@@ -15,6 +15,7 @@ from openai import (
 )
 
 from tests.cluster import Cluster
+from tests.contract import ExpertContract, ExpertUnderTest
 
 pytestmark = pytest.mark.ray
 WARM = ("other", "math", "coding")
@@ -38,6 +39,12 @@ def events(text: str) -> list[Any]:
     """The JSON events of a stream."""
     lines = [line.removeprefix("data: ") for line in text.splitlines() if line.startswith("data: ")]
     return [json.loads(line) for line in lines if line != "[DONE]"]
+
+
+class TestSimulatedExpertUnderServe(ExpertContract):
+    @pytest.fixture(scope="class")
+    def expert(self, cluster: Cluster) -> ExpertUnderTest:
+        return ExpertUnderTest(f"http://127.0.0.1:{cluster.http_port('expert-math')}", "math", 500)
 
 
 def test_a_prompt_is_routed_to_its_domain_and_only_that_expert_works(

@@ -120,8 +120,10 @@ def _locate(raw: object, detail: ErrorDetails) -> Path:
         if _stands(part, node):
             where.append(part)
             node = node[part]
-    if detail["type"] == "missing":
-        where.append(detail["loc"][-1])
+    last = detail["loc"][-1:]
+    # A key of two escaped surrogates in the file is one character to pydantic, and so not found above.
+    if detail["type"] == "missing" or (detail["type"] == "extra_forbidden" and tuple(where[-1:]) != last):
+        where.extend(last)
     elif detail["type"] == "value_error":
         where.extend(_named_key(node, detail["msg"]))
     return tuple(where)

@@ -173,6 +173,18 @@ def test_whatever_stands_anywhere_no_check_breaks(place: tuple[str | int, ...], 
     assert all(str(problem) for problem in problems)
 
 
+@pytest.mark.parametrize("place", [(), ("applications", 0)])
+def test_a_key_beyond_the_basic_plane_written_in_escapes_is_named(place: tuple[str | int, ...]) -> None:
+    config: Any = valid()
+    node = config
+    for part in place:
+        node = node[part]
+    node["\U00010000"] = 1
+    (problem,) = check_text(json.dumps(config), "f")[1]  # two escapes, which YAML does not join
+    assert problem.message == "There is no such key here."
+    assert problem.path.endswith("\U00010000")
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.text(max_size=60))
 def test_whatever_the_text_no_check_breaks(text: str) -> None:

@@ -34,6 +34,8 @@ CONNECT_TIMEOUT_S = 5.0
 STATES_TTL_S = 1.0
 RETRY_AFTER_S = 5.0
 RETRY_PAUSE_S = 0.1
+ROUTER_CALL_TIMEOUT_S = 10.0
+"""A router that hangs is given up, so that later texts may reach another replica of it."""
 T = TypeVar("T")
 
 
@@ -258,20 +260,47 @@ class ServeExperts:
 
 
 class HandleScorer:
-    """The router deployment, called through its handle (`modem.dispatch.Scorer`)."""
+    """The router deployment, called through its handle (`modem.dispatch.Scorer`).
+
+    One call at a time: texts that arrive meanwhile go with the next. The router works on one batch at
+    a time anyway, and a remote call costs more than a place in a list.
+    """
 
     def __init__(self, router: DeploymentHandle[Any]) -> None:
         self._score = router.options(method_name="score")
         self._identity = router.options(method_name="identity")
+        self._waiting: list[tuple[Sequence[str], asyncio.Future[list[DomainScores]]]] = []
+        self._calls: asyncio.Task[None] | None = None
 
     async def score(self, texts: Sequence[str]) -> list[DomainScores]:
-        """Score each text; the router batches texts of concurrent callers."""
-        return list(await asyncio.gather(*(self._score.remote(text) for text in texts)))
+        """Score each text."""
+        scores: asyncio.Future[list[DomainScores]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((texts, scores))
+        if self._calls is None or self._calls.done():
+            self._calls = asyncio.create_task(self._call_while_texts_wait())
+        return await scores
 
     async def identity(self) -> RouterIdentity:
         """Name and version of the router."""
         identity: RouterIdentity = await self._identity.remote()
         return identity
+
+    async def _call_while_texts_wait(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            batch = [(texts, scores) for texts, scores in batch if not scores.done()]
+            try:
+                async with asyncio.timeout(ROUTER_CALL_TIMEOUT_S):
+                    found = iter(await self._score.remote([text for texts, _ in batch for text in texts]))
+            except Exception as error:  # whatever it is belongs to those who wait
+                for _, scores in batch:
+                    if not scores.done():
+                        scores.set_exception(error)
+                continue
+            for texts, scores in batch:
+                own = [next(found) for _ in texts]
+                if not scores.done():
+                    scores.set_result(own)
 
 
 class PlatformStates:

@@ -25,10 +25,9 @@ class RouterDeployment:
         self._score_batch.set_max_batch_size(config.max_batch_size)
         self._score_batch.set_batch_wait_timeout_s(config.batch_wait_timeout_s)
 
-    async def score(self, text: str) -> DomainScores:
-        """Return the probabilities of one text."""
-        scores: DomainScores = await self._score_batch(text)
-        return scores
+    async def score(self, texts: list[str]) -> list[DomainScores]:
+        """Return the probabilities of each text; texts of concurrent calls share a forward pass."""
+        return list(await asyncio.gather(*(self._score_batch(text) for text in texts)))
 
     async def identity(self) -> RouterIdentity:
         """Return the classifier's name and version."""

@@ -18,6 +18,7 @@ from modem.openai.request import CompletionRequest, body_for
 from modem.openai.sse import engine_error
 from modem.routing.policy import decide, pin
 from modem.types import DomainScores, RouterIdentity, RoutingDecision
+from modem.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 Clock = Callable[[], float]
@@ -46,10 +47,12 @@ class Answer:
         self._reply = reply
         self._limits = limits
         self._deadline = reply.sent_at + limits.request_timeout_s
+        self._watchdog = Watchdog(limits.stream_idle_timeout_s, self._deadline)
         self._first: bytes | None = None
 
     async def aclose(self) -> None:
         """Give the answer up, or its connection back if it is complete."""
+        self._watchdog.close()
         await self._reply.aclose()
 
     async def body(self) -> bytes:
@@ -87,13 +90,10 @@ class Answer:
         return await self._receive()
 
     async def _receive(self) -> bytes:
-        loop = asyncio.get_running_loop()
-        idle_at = loop.time() + self._limits.stream_idle_timeout_s
         try:
-            async with asyncio.timeout_at(min(idle_at, self._deadline)):
-                chunk = await self._reply.next_chunk()
+            chunk = await self._watchdog.wait(self._reply.next_chunk())
         except TimeoutError:
-            if loop.time() >= self._deadline:
+            if asyncio.get_running_loop().time() >= self._deadline:
                 raise _too_slow(self._limits) from None
             raise ExpertTimeoutError(
                 f"The expert sent nothing for {self._limits.stream_idle_timeout_s:g} s. Retry."

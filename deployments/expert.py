@@ -1,8 +1,9 @@
 """A real expert: vLLM behind `ray.serve.llm`, as one Serve application.
 
 This module is light on purpose: building an application happens in a process of its own, and five
-of them importing vLLM at once would keep a laptop busy for a minute (docs/benchmarks.md). vLLM is
-imported in the replica; the builder does so only where an accelerator's placement must be computed.
+of them importing vLLM at once would keep a laptop busy for a minute: vLLM is imported in the replica,
+and by the builder only where an accelerator's placement must be computed
+(docs/decisions/0004-light-builders.md).
 """
 
 from collections.abc import AsyncIterator

@@ -26,13 +26,12 @@ from modem.experts.balance import Balancer
 from modem.experts.base import ExpertReply, ExpertRequest
 from modem.types import DomainScores, ExpertState, RouterIdentity
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("ray.serve")
 
 MAX_TRIES = 3
 """Replicas tried for one request: generation has no side effects, so what has not begun may move."""
 CONNECT_TIMEOUT_S = 5.0
 STATES_TTL_S = 1.0
-RETRY_AFTER_S = 5.0
 RETRY_PAUSE_S = 0.1
 ROUTER_CALL_TIMEOUT_S = 10.0
 """A router that hangs is given up, so that later texts may reach another replica of it."""
@@ -176,7 +175,7 @@ class ServeExperts:
             if replica is not None:
                 endpoint = replica.host, replica.port
             else:
-                endpoint = await self._wait(self._reserve(config), config, request.start_timeout_s)
+                endpoint = await self._wait(self._reserve(config), config, request)
         if endpoint is None:
             return await self._call(config, request)
         return await self._post(*endpoint, request)
@@ -202,7 +201,7 @@ class ServeExperts:
         handle = self._handle(config).options(method_name="respond", stream=True)
         reply = HandleReply(handle.remote(request.path, request.body, request.request_id))
         try:
-            await self._wait(reply.accepted(), config, request.start_timeout_s)
+            await self._wait(reply.accepted(), config, request)
             async with asyncio.timeout(request.head_timeout_s):
                 await reply.head()
         except BaseException:
@@ -215,32 +214,32 @@ class ServeExperts:
         async with self._handle(config).choose_replica() as selection:
             return http_endpoint(selection)
 
-    async def _wait(self, work: Coroutine[Any, Any, T], config: DomainConfig, timeout_s: float) -> T:
+    async def _wait(self, work: Coroutine[Any, Any, T], config: DomainConfig, request: ExpertRequest) -> T:
         """Await what needs a replica; the wait wakes a sleeping expert.
 
         While it lasts the application's state is watched: a failed one would let us wait for ever.
         """
         task = asyncio.ensure_future(work)
-        deadline = asyncio.get_running_loop().time() + timeout_s
+        deadline = asyncio.get_running_loop().time() + request.start_timeout_s
         try:
             while not (await asyncio.wait({task}, timeout=STATES_TTL_S))[0]:
                 if (await self.states({"": config}))[""].state == "failed":
-                    raise _unavailable(config)
+                    raise _unavailable(config, request)
                 if asyncio.get_running_loop().time() > deadline:
                     raise ExpertUnavailableError(
-                        f"The expert had no free replica within {timeout_s:g} s. Retry later.",
+                        f"The expert had no free replica within {request.start_timeout_s:g} s. Retry later.",
                         None,
                         "expert_starting",
-                        RETRY_AFTER_S,
+                        request.retry_after_s,
                     )
             return task.result()
         except BackPressureError:
             raise OverloadedError(
-                "Too many requests wait for this expert. Retry later.", None, None, RETRY_AFTER_S
+                "Too many requests wait for this expert. Retry later.", None, None, request.retry_after_s
             ) from None
         except (DeploymentUnavailableError, KeyError) as error:
             logger.warning("no replica of %s: %r", config.application, error)
-            raise _unavailable(config) from None
+            raise _unavailable(config, request) from None
         finally:
             task.cancel()
 
@@ -292,7 +291,7 @@ class HandleScorer:
             try:
                 async with asyncio.timeout(ROUTER_CALL_TIMEOUT_S):
                     found = iter(await self._score.remote([text for texts, _ in batch for text in texts]))
-            except Exception as error:  # whatever it is belongs to those who wait
+            except Exception as error:  # noqa: BLE001 - whatever it is belongs to those who wait
                 for _, scores in batch:
                     if not scores.done():
                         scores.set_exception(error)
@@ -343,10 +342,10 @@ def _broke() -> ExpertFailedError:
     return ExpertFailedError("The expert broke off. Retry.")
 
 
-def _unavailable(config: DomainConfig) -> ExpertUnavailableError:
+def _unavailable(config: DomainConfig, request: ExpertRequest) -> ExpertUnavailableError:
     return ExpertUnavailableError(
         f"The expert application {config.application!r} has failed or is not deployed.",
         None,
         "expert_failed",
-        RETRY_AFTER_S,
+        request.retry_after_s,
     )

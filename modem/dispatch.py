@@ -20,7 +20,7 @@ from modem.routing.policy import decide, pin
 from modem.types import DomainScores, RouterIdentity, RoutingDecision
 from modem.watchdog import Watchdog
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("ray.serve")
 Clock = Callable[[], float]
 
 
@@ -195,6 +195,7 @@ class Dispatcher:
             request_id=request_id,
             start_timeout_s=limits.start_timeout_s,
             head_timeout_s=limits.request_timeout_s,
+            retry_after_s=limits.retry_after_s,
         )
         try:
             reply = await self.experts.send(domain, wire)

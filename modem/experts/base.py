@@ -19,6 +19,7 @@ class ExpertRequest:
         start_timeout_s: Longest wait for a replica.
         head_timeout_s: Longest wait for the reply's head once a replica has the request. The head
             of an answer that is not a stream comes when the answer is complete.
+        retry_after_s: What errors that time may mend are to advise.
     """
 
     path: str
@@ -26,6 +27,7 @@ class ExpertRequest:
     request_id: str
     start_timeout_s: float
     head_timeout_s: float
+    retry_after_s: float
 
 
 class ExpertReply(Protocol):

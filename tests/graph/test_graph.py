@@ -68,7 +68,8 @@ def run_router(config: RouterConfig, name: str) -> DeploymentHandle[Any]:
 
 
 async def scores(router: DeploymentHandle[Any], *texts: str) -> list[DomainScores]:
-    return list(await asyncio.gather(*(router.score.remote(text) for text in texts)))
+    found = await asyncio.gather(*(router.score.remote([text]) for text in texts))
+    return [one for (one,) in found]
 
 
 class TestRouter:

@@ -218,21 +218,72 @@ class TestHandleReply:
         assert stream.num_cancelled == 1
 
 
-class Method:
-    def __init__(self, name: str) -> None:
-        self._name = name
+class RouterCalls:
+    """Stands for the handle of a router: scores each text as its own domain; knows its calls."""
 
-    async def remote(self, *arguments: str) -> Any:
-        return DomainScores({arguments[0]: 1.0}) if self._name == "score" else self._name
+    def __init__(self, error: Exception | None = None) -> None:
+        self.calls: list[list[str]] = []
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+        self._error = error
+        self._method = ""
+
+    def options(self, method_name: str) -> "RouterCalls":
+        other = RouterCalls(self._error)
+        other.calls, other.go_on, other._method = self.calls, self.go_on, method_name
+        return other
+
+    async def remote(self, *arguments: list[str]) -> Any:
+        if self._method == "identity":
+            return "identity"
+        self.calls.append(arguments[0])
+        await self.go_on.wait()
+        if self._error:
+            raise self._error
+        return [DomainScores({text: 1.0}) for text in arguments[0]]
 
 
-class Handle:
-    def options(self, method_name: str) -> Method:
-        return Method(method_name)
+def own(*texts: str) -> list[DomainScores]:
+    return [DomainScores({text: 1.0}) for text in texts]
 
 
-async def test_a_scorer_asks_for_every_text_and_keeps_their_order() -> None:
-    scorer = HandleScorer(Handle())
-    assert await scorer.score(["a", "b", "c"]) == [DomainScores({name: 1.0}) for name in "abc"]
-    assert await scorer.score([]) == []
-    assert await scorer.identity() == "identity"  # type: ignore[comparison-overlap]
+class TestScorer:
+    async def test_every_text_is_scored_in_order(self) -> None:
+        scorer = HandleScorer(RouterCalls())
+        assert await scorer.score(["a", "b", "c"]) == own("a", "b", "c")
+        assert await scorer.score([]) == []
+        assert await scorer.identity() == "identity"  # type: ignore[comparison-overlap]
+
+    async def test_texts_that_arrive_during_a_call_share_the_next(self) -> None:
+        router = RouterCalls()
+        router.go_on.clear()
+        scorer = HandleScorer(router)
+        asked = [asyncio.create_task(scorer.score([text])) for text in "abcd"]
+        await asyncio.sleep(0)
+        asked.append(asyncio.create_task(scorer.score(["e", "f"])))
+        await asyncio.sleep(0.01)
+        router.go_on.set()
+        assert await asyncio.gather(*asked) == [own("a"), own("b"), own("c"), own("d"), own("e", "f")]
+        assert router.calls == [["a", "b", "c", "d"], ["e", "f"]]
+
+    async def test_a_failed_call_is_an_error_for_its_callers_and_not_for_the_next(self) -> None:
+        router = RouterCalls(ValueError("broken"))
+        scorer = HandleScorer(router)
+        asked = [asyncio.create_task(scorer.score([text])) for text in "ab"]
+        for task in asked:
+            with pytest.raises(ValueError, match="broken"):
+                await task
+        with pytest.raises(ValueError, match="broken"):
+            await scorer.score(["c"])
+        assert router.calls[-1] == ["c"]
+
+    async def test_a_caller_that_gave_up_disturbs_nobody(self) -> None:
+        router = RouterCalls()
+        router.go_on.clear()
+        scorer = HandleScorer(router)
+        gone, stays = (asyncio.create_task(scorer.score([text])) for text in "ab")
+        await asyncio.sleep(0.01)
+        gone.cancel()
+        await asyncio.sleep(0)
+        router.go_on.set()
+        assert await stays == own("b")

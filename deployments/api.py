@@ -34,9 +34,10 @@ from modem.openai.request import (
     check_messages,
     parse_completion,
     parse_object,
+    pinned_domain,
 )
 from modem.openai.sse import CONTENT_TYPE, comment, error_event
-from modem.routing.text import routing_text
+from modem.routing.text import RoutingText, plain_routing_text, routing_text
 from modem.types import ExpertState, RoutingDecision
 
 logger = logging.getLogger("ray.serve")
@@ -106,20 +107,18 @@ class Api:
 
     async def model(self, request: Request) -> Response:
         """Return one card."""
-        name = request.path_params["model"]
-        wanted = "auto" if name == "modem" else name.removeprefix("modem/")
-        for card in await self._cards():
-            if card["id"] == wanted:
-                return JSONResponse(card)
-        known = ", ".join(["auto", *self._dispatcher.config.domains])
-        raise UnknownModelError(f"The model {name[:100]!r} does not exist. Available: {known}.", "model")
+        wanted = pinned_domain(request.path_params["model"], self._dispatcher.config) or "auto"
+        card = next((card for card in await self._cards() if card["id"] == wanted), None)
+        if card is None:  # the settings have changed meanwhile
+            raise UnknownModelError(f"The model {wanted!r} is no longer served.", "model")
+        return JSONResponse(card)
 
     async def route(self, request: Request) -> Response:
         """Decide without answering."""
         config = self._dispatcher.config
         body = parse_object(await read_body(request, config.limits.max_body_bytes))
         texts = route_texts(body, config.limits.max_route_inputs)
-        decisions = await self._dispatcher.route(texts)
+        decisions = await self._dispatcher.route(texts, config)
         router = await self._router_card()
         cards = [_decision_card(i, d, config, router) for i, d in enumerate(decisions)]
         return JSONResponse({"object": "list", "data": cards})
@@ -258,8 +257,8 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
     return b"".join(chunks)
 
 
-def route_texts(body: dict[str, Any], max_inputs: int) -> Sequence[str]:
-    """Return the texts of a ``/v1/route`` request: one of ``messages``, or one or many of ``input``.
+def route_texts(body: dict[str, Any], max_inputs: int) -> Sequence[RoutingText]:
+    """Return what to classify of a ``/v1/route`` request: one of ``messages``, or one or many of ``input``.
 
     Raises:
         RequestError: Neither or both are given, a type is wrong, or there are too many.
@@ -274,7 +273,7 @@ def route_texts(body: dict[str, Any], max_inputs: int) -> Sequence[str]:
         raise RequestError("'input' must be a string or a list of strings.", "input", "invalid_type")
     if not 0 < len(texts) <= max_inputs:
         raise RequestError(f"'input' must have 1 to {max_inputs} texts, not {len(texts)}.", "input")
-    return texts
+    return [plain_routing_text(text) for text in texts]
 
 
 def decision_headers(decision: RoutingDecision) -> dict[str, str]:
@@ -356,7 +355,9 @@ async def _on_error(_: Request, error: Exception) -> Response:
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
-        return await _on_error(request, MethodError(f"{request.url.path} does not accept {request.method}."))
+        response = error_response(MethodError(f"{request.url.path} does not accept {request.method}."))
+        response.headers.update(error.headers or {})  # which methods it allows
+        return response
     return await _on_error(
         request, NotFoundError(f"There is no {request.url.path}. See /v1/models, /v1/chat/completions.")
     )

@@ -9,9 +9,10 @@ from ray.serve.handle import DeploymentHandle
 from starlette.applications import Starlette
 
 from deployments.api import create_api
-from deployments.handles import HandleScorer, ServeExperts
+from deployments.handles import ServeExperts
 from deployments.ray_private import bind_replica_grpc_to_loopback
 from deployments.router import RouterDeployment
+from deployments.scorer import HandleScorer
 from modem.config import GatewayConfig, ModemConfig
 from modem.dispatch import Dispatcher
 

@@ -1,4 +1,4 @@
-"""The road from the gateway to the experts and the router; nothing else knows Serve's handles.
+"""The road from the gateway to the experts.
 
 An expert's replica is chosen through its Serve handle, which is what wakes a sleeping expert and
 balances load; the request then goes straight to that replica's own HTTP port, so token bytes do
@@ -9,7 +9,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 import aiohttp
@@ -17,24 +17,21 @@ from ray import serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
-from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview, ReplicaState
 
+from deployments.platform import STATES_TTL_S, PlatformStates, expert_state
 from deployments.ray_private import http_endpoint, running_replicas
 from modem.config import DomainConfig
 from modem.errors import ExpertFailedError, ExpertUnavailableError, OverloadedError
 from modem.experts.balance import Balancer
 from modem.experts.base import ExpertReply, ExpertRequest
-from modem.types import DomainScores, ExpertState, RouterIdentity
+from modem.types import ExpertState
 
 logger = logging.getLogger("ray.serve")
 
 MAX_TRIES = 3
 """Replicas tried for one request: generation has no side effects, so what has not begun may move."""
 CONNECT_TIMEOUT_S = 5.0
-STATES_TTL_S = 1.0
 RETRY_PAUSE_S = 0.1
-ROUTER_CALL_TIMEOUT_S = 10.0
-"""A router that hangs is given up, so that later texts may reach another replica of it."""
 T = TypeVar("T")
 
 
@@ -256,86 +253,6 @@ class ServeExperts:
         if key not in self._handles:
             self._handles[key] = serve.get_deployment_handle(config.deployment, config.application)
         return self._handles[key]
-
-
-class HandleScorer:
-    """The router deployment, called through its handle (`modem.dispatch.Scorer`).
-
-    One call at a time: texts that arrive meanwhile go with the next. The router works on one batch at
-    a time anyway, and a remote call costs more than a place in a list.
-    """
-
-    def __init__(self, router: DeploymentHandle[Any]) -> None:
-        self._score = router.options(method_name="score")
-        self._identity = router.options(method_name="identity")
-        self._waiting: list[tuple[Sequence[str], asyncio.Future[list[DomainScores]]]] = []
-        self._calls: asyncio.Task[None] | None = None
-
-    async def score(self, texts: Sequence[str]) -> list[DomainScores]:
-        """Score each text."""
-        scores: asyncio.Future[list[DomainScores]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((texts, scores))
-        if self._calls is None or self._calls.done():
-            self._calls = asyncio.create_task(self._call_while_texts_wait())
-        return await scores
-
-    async def identity(self) -> RouterIdentity:
-        """Name and version of the router."""
-        identity: RouterIdentity = await self._identity.remote()
-        return identity
-
-    async def _call_while_texts_wait(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
-            batch = [(texts, scores) for texts, scores in batch if not scores.done()]
-            try:
-                async with asyncio.timeout(ROUTER_CALL_TIMEOUT_S):
-                    found = iter(await self._score.remote([text for texts, _ in batch for text in texts]))
-            except Exception as error:  # noqa: BLE001 - whatever it is belongs to those who wait
-                for _, scores in batch:
-                    if not scores.done():
-                        scores.set_exception(error)
-                continue
-            for texts, scores in batch:
-                own = [next(found) for _ in texts]
-                if not scores.done():
-                    scores.set_result(own)
-
-
-class PlatformStates:
-    """Serve's status of all applications, asked for at most once a second."""
-
-    def __init__(self) -> None:
-        self._lock = asyncio.Lock()
-        self._at = float("-inf")
-        self._applications: Mapping[str, ApplicationStatusOverview] = {}
-
-    async def applications(self) -> Mapping[str, ApplicationStatusOverview]:
-        """Return the status per application name."""
-        async with self._lock:
-            if time.monotonic() - self._at > STATES_TTL_S:
-                status = await asyncio.to_thread(serve.status)
-                self._applications, self._at = status.applications, time.monotonic()
-            return self._applications
-
-
-def expert_state(application: ApplicationStatusOverview | None, deployment: str) -> ExpertState:
-    """Read one expert's state out of Serve's status."""
-    if application is None:
-        return ExpertState("failed", 0, "the application is not deployed")
-    overview = application.deployments.get(deployment)
-    num_ready = overview.replica_states.get(ReplicaState.RUNNING, 0) if overview else 0
-    if num_ready:
-        return ExpertState("ready", num_ready)
-    if application.status in (ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.UNHEALTHY):
-        return ExpertState("failed", 0, (overview.message if overview else "") or application.message)
-    if application.status in (ApplicationStatus.DELETING, ApplicationStatus.NOT_STARTED):
-        return ExpertState("failed", 0, f"the application is {application.status.value}")
-    # A replica that stops is on its way to sleep, which can take as long as its last answer.
-    coming = {**(overview.replica_states if overview else {}), ReplicaState.STOPPING: 0}
-    if application.status == ApplicationStatus.DEPLOYING or any(coming.values()):
-        return ExpertState("starting", 0)
-    return ExpertState("asleep", 0)
 
 
 def _broke() -> ExpertFailedError:

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from modem.types import AddedDomain
+
 DomainId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 RESERVED_MODELS = ("auto", "modem")
 """Model names that mean "let the router choose"; no domain may take them."""
@@ -23,37 +25,79 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+RouterKind = Literal["compact", "encoder", "linear", "custom"]
+
+DEFAULT_ROUTER_KIND: RouterKind = "compact"
+
+SHIPPED = "shipped"
+"""Stands for the router in this package."""
+
+
 class RouterConfig(Config):
     """Which router classifies prompts, and how it batches.
 
     Attributes:
-        kind: ``linear`` is a linear head on a frozen sentence encoder; ``custom`` loads
-            ``import_path``.
+        kind: ``compact`` is a small fine-tuned encoder on ONNX Runtime, on the CPU; ``encoder`` a
+            fine-tuned checkpoint of any size on PyTorch, on a GPU if the replica has one; ``linear`` a
+            linear head on a frozen sentence encoder; ``custom`` loads ``import_path``.
+        model: For ``compact`` and ``encoder``: the folder that ``modem router train`` wrote. For
+            ``compact`` also ``shipped``, the one in this package.
         encoder: For ``linear``: ``package`` for the encoder that the router extra installs, or a
             folder or hub id that transformers can load.
-        head: For ``linear``: ``shipped`` for the head in this package, or a ``.safetensors`` file
-            written by ``modem router train``.
+        head: For ``linear``: ``shipped`` for the head in this package, or a ``.safetensors`` file.
         import_path: For ``custom``: ``module:callable`` that takes ``options`` as keywords and
             returns a `modem.routing.base.Router`.
         options: For ``custom``: keyword arguments of the callable.
-        max_batch_size: Most texts in one forward pass.
+        num_threads: For ``compact``: texts scored at the same time, each on one core; 1 by default. For
+            ``encoder`` on the CPU: PyTorch's threads; its own choice by default.
+        max_batch_size: Most texts that are scored together.
+        max_batch_tokens: Most tokens that are scored together, padding included; a longer text goes
+            alone.
         batch_wait_timeout_s: Longest that a text waits for others to share its pass; part of
             every TTFT, so 0 (take what is there) is the default.
+        cache_size: Texts whose scores are remembered, for prompts that come again; 0 for none.
     """
 
-    kind: Literal["linear", "custom"] = "linear"
+    kind: RouterKind = DEFAULT_ROUTER_KIND
+    model: str = SHIPPED
     encoder: str = "package"
-    head: str = "shipped"
+    head: str = SHIPPED
     import_path: str | None = None
     options: Mapping[str, Any] = Field(default_factory=dict)
+    num_threads: int | None = Field(default=None, ge=1, le=256)
     max_batch_size: int = Field(default=32, ge=1, le=1024)
+    max_batch_tokens: int = Field(default=4096, ge=1)
     batch_wait_timeout_s: float = Field(default=0.0, ge=0, le=1)
+    cache_size: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
-    def _custom_needs_a_path(self) -> Self:
-        if (self.kind == "custom") != (self.import_path is not None):
-            raise ValueError("import_path ('module:callable') goes with kind 'custom', and only there")
+    def _options_go_with_the_kind(self) -> Self:
+        for name, kinds in _ROUTER_OPTIONS.items():
+            field = type(self).model_fields[name]
+            if self.kind not in kinds and getattr(self, name) != field.get_default(call_default_factory=True):
+                raise ValueError(
+                    f"{name} goes with kind {' or '.join(kinds)}, not with {self.kind}: "
+                    f"leave {name} out, or write kind: {kinds[0]}"
+                )
+        if self.kind == "custom" and self.import_path is None:
+            raise ValueError("kind custom needs import_path, a 'module:callable' that returns a router")
+        if self.kind == "encoder" and self.model == SHIPPED:
+            raise ValueError(
+                "kind encoder needs model, the folder of a trained checkpoint; train one with: "
+                "modem router train --config training/deberta-v3-large.yaml"
+            )
         return self
+
+
+_ROUTER_OPTIONS: Mapping[str, tuple[RouterKind, ...]] = {
+    "model": ("compact", "encoder"),
+    "encoder": ("linear",),
+    "head": ("linear",),
+    "import_path": ("custom",),
+    "options": ("custom",),
+    "num_threads": ("compact", "encoder"),
+}
+"""Options of a router that not every kind has."""
 
 
 class ModemConfig(Config):
@@ -100,6 +144,10 @@ class DomainConfig(Config):
         system_prompt: Sent first unless the client sends a system message of its own.
         sampling: Defaults for what the client leaves out.
         price: For accounting.
+        labels: The router's labels that this domain answers for, to rename or merge what the router
+            was trained on; its own id by default.
+        examples: Prompts that belong to a domain the router was not trained on. With them the domain is
+            routed to at once, without training; a dozen varied ones are enough.
     """
 
     description: str = Field(min_length=1)
@@ -110,6 +158,16 @@ class DomainConfig(Config):
     system_prompt: str | None = None
     sampling: SamplingConfig = SamplingConfig()
     price: PriceConfig = PriceConfig()
+    labels: tuple[DomainId, ...] = ()
+    examples: tuple[Annotated[str, StringConstraints(min_length=1, max_length=2000)], ...] = Field(
+        default=(), max_length=64
+    )
+
+    @model_validator(mode="after")
+    def _either_trained_or_added(self) -> Self:
+        if self.labels and self.examples:
+            raise ValueError("give labels (what the router knows) or examples (what it does not), not both")
+        return self
 
 
 class RoutingPolicyConfig(Config):
@@ -117,11 +175,20 @@ class RoutingPolicyConfig(Config):
 
     Attributes:
         threshold: The top domain is taken if its probability is at least this, else the fallback.
+        margin: The top domain is taken if it is at least this much more probable than the next one,
+            else the fallback.
+        switch_margin: A conversation leaves the domain of its earlier turns only for one that is at
+            least this much more probable for its last turn.
+        out_of_domain: What becomes of text the router was not made for (another language, random
+            characters): ``fallback``, or ``score`` to go by the scores all the same.
         fallback: The domain for doubtful prompts, a broken router and a failed expert.
         deadline_s: Longest wait for the router; after it the request goes to the fallback.
     """
 
     threshold: float = Field(default=0.5, ge=0, le=1)
+    margin: float = Field(default=0.0, ge=0, le=1)
+    switch_margin: float = Field(default=0.3, ge=0, le=1)
+    out_of_domain: Literal["fallback", "score"] = "fallback"
     fallback: DomainId = "other"
     deadline_s: float = Field(default=1.0, gt=0, le=60)
 
@@ -171,10 +238,22 @@ class GatewayConfig(Config):
                 f"routing.fallback is {self.routing.fallback!r}, which is none of the domains: "
                 f"{', '.join(self.domains)}"
             )
+        labels = [label for name, domain in self.domains.items() for label in domain.labels or (name,)]
+        twice = sorted({label for label in labels if labels.count(label) > 1})
+        if twice:
+            raise ValueError(f"more than one domain answers for the label {twice[0]!r}; see domains.*.labels")
         taken = [name for name in RESERVED_MODELS if name in self.domains]
         if taken:
             raise ValueError(f"a domain may not be called {taken[0]!r}: that name asks for routing")
         return self
+
+    def added_domains(self) -> tuple[AddedDomain, ...]:
+        """Return the domains that the router was not trained on."""
+        return tuple(
+            AddedDomain(name, domain.description, domain.examples)
+            for name, domain in self.domains.items()
+            if domain.examples
+        )
 
 
 class SimulatedExpertConfig(Config):
@@ -187,7 +266,7 @@ class SimulatedExpertConfig(Config):
         output_tokens: Tokens in an answer, unless the request's ``max_tokens`` is lower.
         max_model_len: Longest prompt plus answer in tokens (one token a word).
         startup_s: How long a replica takes to construct.
-        failure_rate: Share of requests, chosen by a hash of the prompt, that fail with 500.
+        failure_rate: Share of requests, chosen by a hash of the prompt, that fail (502).
         fail_startup: The constructor raises: a replica that never comes up.
         max_num_seqs: Requests that generate at once; further ones wait in line.
         num_cpus: CPUs that Ray reserves for a replica.

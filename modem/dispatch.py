@@ -16,8 +16,9 @@ from modem.experts.base import ExpertReply, ExpertRequest, Experts
 from modem.openai.errors import from_engine
 from modem.openai.request import CompletionRequest, body_for
 from modem.openai.sse import engine_error
-from modem.routing.policy import decide, pin
-from modem.types import DomainScores, RouterIdentity, RoutingDecision
+from modem.routing.policy import Heard, decide, hear, pin, to_score
+from modem.routing.text import RoutingText
+from modem.types import AddedDomain, DomainScores, RouterIdentity, RoutingDecision
 from modem.watchdog import Watchdog
 
 logger = logging.getLogger("ray.serve")
@@ -27,8 +28,12 @@ Clock = Callable[[], float]
 class Scorer(Protocol):
     """The router as seen from the gateway: remote, batched, fallible."""
 
-    async def score(self, texts: Sequence[str]) -> list[DomainScores]:
-        """Score each text, in order."""
+    def configure(self, added: Sequence[AddedDomain]) -> None:
+        """Take the domains to score besides those that the router was trained on."""
+        ...
+
+    async def score(self, texts: Sequence[str]) -> Sequence[DomainScores | None]:
+        """Score each text, in order; None for one on which the router failed."""
         ...
 
     async def identity(self) -> RouterIdentity:
@@ -137,23 +142,31 @@ class Dispatcher:
     def configure(self, config: GatewayConfig) -> None:
         """Take new settings; requests under way keep theirs where they have read them."""
         self._config = config
+        self.scorer.configure(config.added_domains())
 
-    async def route(self, texts: Sequence[str]) -> list[RoutingDecision]:
-        """Decide for each text; never fails: a broken or slow router means the fallback."""
-        config = self.config
+    async def route(
+        self, texts: Sequence[RoutingText], config: GatewayConfig | None = None
+    ) -> list[RoutingDecision]:
+        """Decide for each request; never fails: a broken or slow router means the fallback.
+
+        Args:
+            texts: What is to be classified of each.
+            config: The settings to go by, for a caller who goes on with them; those in force by default.
+        """
+        config = config or self.config
         started = self._clock()
         try:
             async with asyncio.timeout(config.routing.deadline_s):
-                scores = await self.scorer.score(texts)
+                scores = await self.scorer.score(to_score(texts))
             router_ms = (self._clock() - started) * 1000
             # In here, because a custom router may answer anything.
-            return [decide(one, config, router_ms) for _, one in zip(texts, scores, strict=True)]
+            return [decide(heard, config, router_ms) for heard in hear(texts, scores)]
         except TimeoutError:
             logger.warning("the router missed its deadline of %g s", config.routing.deadline_s)
         except Exception:  # whatever broke the router must not break the service
             logger.warning("the router failed", exc_info=True)
         router_ms = (self._clock() - started) * 1000
-        return [decide(None, config, router_ms) for _ in texts]
+        return [decide(Heard(None), config, router_ms) for _ in texts]
 
     async def decide(self, request: CompletionRequest) -> RoutingDecision:
         """Decide where one request goes, asking the router unless the client named a domain."""
@@ -204,7 +217,8 @@ class Dispatcher:
         answer = Answer(decision, reply, limits)
         try:
             if reply.status >= 400:
-                raise from_engine(reply.status, await answer.body(), limits.retry_after_s)
+                field = "messages" if request.endpoint == "chat/completions" else "prompt"
+                raise from_engine(reply.status, await answer.body(), limits.retry_after_s, field)
             if request.stream:
                 await answer.peek()
         except BaseException:

@@ -8,8 +8,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Reason = Literal["top_score", "low_confidence", "pinned", "router_unavailable", "expert_unavailable"]
-"""Why a request went to its domain; sent to the client as ``x-modem-reason``."""
+Reason = Literal[
+    "top_score",
+    "conversation",
+    "low_confidence",
+    "out_of_domain",
+    "pinned",
+    "router_unavailable",
+    "expert_unavailable",
+]
+"""Why a request went to its domain; sent to the client as ``x-modem-reason``.
+
+``conversation``: the turns before decided, because the last one says little or leaves their domain without
+a clear margin. ``out_of_domain``: nothing that the router was trained on, such as another language.
+"""
 
 ExpertStateName = Literal["ready", "starting", "asleep", "failed"]
 
@@ -20,13 +32,31 @@ class DomainScores:
 
     Attributes:
         scores: Probability per domain, each in [0, 1], summing to 1.
+        unfamiliar: Why the text is none that the router was made for (``empty``, ``characters``,
+            ``language``), so that the scores mean little; empty if it is.
     """
 
     scores: Mapping[str, float]
+    unfamiliar: str = ""
 
     def top(self) -> tuple[str, float]:
         """Return the most probable domain and its probability; ties go to the first name."""
         return min(self.scores.items(), key=lambda item: (-item[1], item[0]))
+
+
+@dataclass(frozen=True, slots=True)
+class AddedDomain:
+    """A domain that the router was not trained on, described so that it can be told from the others.
+
+    Attributes:
+        name: Its id.
+        description: One sentence on what belongs to it.
+        examples: Prompts that belong to it.
+    """
+
+    name: str
+    description: str
+    examples: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

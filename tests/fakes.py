@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from modem.config import DomainConfig, GatewayConfig
 from modem.experts.base import ExpertReply, ExpertRequest
-from modem.types import DomainScores, ExpertState, RouterIdentity
+from modem.types import AddedDomain, DomainScores, ExpertState, RouterIdentity
 from tests.builders import gateway_config
 
 
@@ -21,13 +21,18 @@ class FakeScorer:
     Attributes:
         texts: What it was asked.
         answer: Called with the texts; may raise or wait.
+        added: The domains it was last configured with.
         broken: Raised by `identity`.
     """
 
     def __init__(self) -> None:
         self.texts: list[str] = []
+        self.added: Sequence[AddedDomain] = ()
         self.answer: Callable[[Sequence[str]], Awaitable[list[DomainScores]]] = _math
         self.broken: Exception | None = None
+
+    def configure(self, added: Sequence[AddedDomain]) -> None:
+        self.added = added
 
     async def score(self, texts: Sequence[str]) -> list[DomainScores]:
         self.texts += texts

@@ -2,7 +2,18 @@
 
 import typer
 
-from modem.cli import config, haproxy, models, route, router, up
+from modem.cli import (
+    config,
+    haproxy,
+    models,
+    route,
+    router,
+    router_add_domain,
+    router_calibrate,
+    router_compare,
+    router_eval,
+    up,
+)
 
 app = typer.Typer(
     name="modem",
@@ -15,5 +26,9 @@ app.add_typer(config.app, name="config")
 app.add_typer(models.app, name="models")
 app.command(name="up")(up.up)
 app.add_typer(router.app, name="router")
+router.app.command(name="eval")(router_eval.evaluate_command)
+router.app.command(name="compare")(router_compare.compare_command)
+router.app.command(name="calibrate")(router_calibrate.calibrate)
+router.app.command(name="add-domain")(router_add_domain.add_domain)
 app.command(name="route")(route.route)
 app.command(name="haproxy")(haproxy.haproxy)

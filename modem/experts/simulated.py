@@ -133,12 +133,13 @@ class SimulatedEngine:
 
     async def events(self, generation: Generation) -> AsyncIterator[bytes]:
         """Yield the server-sent events of a streamed answer, as vLLM writes them."""
-        role = {"role": "assistant", "content": ""}
-        if generation.chat:
-            yield self._event(generation, [_choice(generation, delta=role)])
+        role = {"role": "assistant", "content": ""} if generation.chat else None
         tokens = self.tokens(generation)
         try:
             async for token in tokens:
+                if role:  # an engine sends it with its first output, not on acceptance
+                    yield self._event(generation, [_choice(generation, delta=role)])
+                    role = None
                 yield self._event(generation, [_choice(generation, delta={"content": token}, text=token)])
         finally:
             await tokens.aclose()  # type: ignore[attr-defined]

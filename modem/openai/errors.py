@@ -46,7 +46,9 @@ def to_response(error: Exception) -> ErrorResponse:
     return ErrorResponse(error.status, json.dumps(to_body(error)).encode(), headers)
 
 
-def from_engine(status: int, body: bytes, retry_after_s: float) -> ServingError:
+def from_engine(
+    status: int, body: bytes, retry_after_s: float, prompt_field: str = "messages"
+) -> ServingError:
     """Turn an engine's error reply into ours.
 
     vLLM's 4xx messages are for the client and are kept; the type and code become OpenAI's.
@@ -56,6 +58,7 @@ def from_engine(status: int, body: bytes, retry_after_s: float) -> ServingError:
         status: HTTP status, 400 or above.
         body: The reply.
         retry_after_s: What to advise on overload.
+        prompt_field: The request's field that holds the prompt.
     """
     message, param = _engine_message(body)
     if status in (429, 503):
@@ -65,7 +68,7 @@ def from_engine(status: int, body: bytes, retry_after_s: float) -> ServingError:
     if status >= 500:
         return ExpertFailedError("The expert failed while answering. Retry, or name another model.")
     if _CONTEXT_LENGTH.search(message):
-        field = "messages" if param in _NOT_FIELDS else param
+        field = prompt_field if param in _NOT_FIELDS else param
         return RequestError(message, field, "context_length_exceeded")
     error = RequestError(message or "The expert refused the request.", param)
     error.status = status

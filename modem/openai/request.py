@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 
 from modem.config import RESERVED_MODELS, DomainConfig, GatewayConfig
 from modem.errors import RequestError, UnknownModelError
-from modem.routing.text import routing_text
+from modem.routing.text import RoutingText, plain_routing_text, routing_text
 
 Endpoint = Literal["chat/completions", "completions"]
 PIN_PREFIX = "modem/"
@@ -33,11 +33,11 @@ class CompletionRequest:
     pinned: str | None
     stream: bool
 
-    def routing_text(self) -> str:
-        """Return the text that the router classifies."""
+    def routing_text(self) -> RoutingText:
+        """Return what the router classifies."""
         if self.endpoint == "chat/completions":
             return routing_text(self.body["messages"])
-        return _prompt_text(self.body["prompt"])
+        return plain_routing_text(_prompt_text(self.body["prompt"]))
 
 
 def parse_object(raw: bytes) -> dict[str, Any]:
@@ -93,9 +93,9 @@ def pinned_domain(model: Any, config: GatewayConfig) -> str | None:
         return None
     if not isinstance(model, str):
         raise RequestError(f"'model' must be a string, not {_kind(model)}.", "model", "invalid_type")
-    if model in RESERVED_MODELS:
-        return None
     domain = model.removeprefix(PIN_PREFIX)
+    if domain in RESERVED_MODELS:
+        return None
     if domain in config.domains:
         return domain
     known = ", ".join(["auto", *config.domains])

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from modem.types import DomainScores, RouterIdentity
 
 
@@ -24,5 +27,23 @@ class Router(Protocol):
 
         Args:
             texts: Any length, the empty string included.
+        """
+        ...
+
+
+class Embedder(Protocol):
+    """What some routers can do besides: say where texts lie. Domains are added to those that can.
+
+    Whether a router is one, wrapped or not, tells ``hasattr(router, "embed")``.
+    """
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed each text; texts that mean like things lie close. Blocking and CPU-bound.
+
+        Args:
+            texts: As for `Router.score`.
+
+        Returns:
+            Shape ``[len(texts), dim]``; every row has length 1.
         """
         ...

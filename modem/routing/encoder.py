@@ -47,7 +47,7 @@ class SentenceEncoder:
     """
 
     def __init__(self, folder_or_id: str, batch_size: int = 32) -> None:
-        self.name, self._location = _resolve(folder_or_id)
+        self.name, self._location = locate(folder_or_id)
         self._batch_size = batch_size
         self._tokenizer, self._model = _load(self._location, folder_or_id)
 
@@ -106,8 +106,12 @@ def _clean(text: str) -> str:
     return text[:MAX_CHARS].encode("utf-8", errors="replace").decode("utf-8")
 
 
-def _resolve(folder_or_id: str) -> tuple[str, Path | str]:
-    """Return a name, and the local folder or the hub id to load."""
+def locate(folder_or_id: str) -> tuple[str, Path | str]:
+    """Return a name, and the local folder or the hub id to load.
+
+    Raises:
+        ConfigError: The package or folder is missing.
+    """
     if folder_or_id == PACKAGE:
         return "all-MiniLM-L6-v2", _package_folder()
     folder = Path(folder_or_id).expanduser()
@@ -142,7 +146,7 @@ def _load(location: Path | str, given: str) -> tuple[Any, Any]:
     local = isinstance(location, Path)
     options = {"local_files_only": local, "trust_remote_code": False}
     try:
-        with _without_progress_bars():
+        with without_progress_bars():
             tokenizer = AutoTokenizer.from_pretrained(str(location), **options)
             model = AutoModel.from_pretrained(
                 str(location), use_safetensors=True, dtype=torch.float32, **options
@@ -154,7 +158,7 @@ def _load(location: Path | str, given: str) -> tuple[Any, Any]:
 
 
 @contextmanager
-def _without_progress_bars() -> Iterator[None]:
+def without_progress_bars() -> Iterator[None]:
     """Keep transformers' bar for loading weights off stderr: a second of it is noise in a log."""
     from transformers.utils import logging
 

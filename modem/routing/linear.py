@@ -15,7 +15,7 @@ from modem.routing.encoder import SentenceEncoder
 from modem.types import DomainScores, RouterIdentity
 
 _FORMAT = "modem-linear-1"
-_REMEDY = "write a head with: modem router train --data DIR --out FILE.safetensors"
+_REMEDY = "use the shipped head, or kind: compact, which `modem router train` writes"
 
 
 @dataclass(frozen=True, slots=True)

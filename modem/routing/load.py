@@ -6,35 +6,57 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from modem.config import RouterConfig
+from modem.config import SHIPPED, RouterConfig
 from modem.errors import ConfigError
 from modem.routing.base import Router
+from modem.routing.cache import Cached
+from modem.routing.compact import CompactRouter
 from modem.routing.encoder import SentenceEncoder
+from modem.routing.encoder_router import EncoderRouter
+from modem.routing.familiar import Familiar
 from modem.routing.linear import LinearHead, LinearRouter
 
-SHIPPED = "shipped"
-"""Stands for the head in this package."""
-
 SHIPPED_HEAD = Path(__file__).parent / "heads" / "minilm-linear.safetensors"
+
+SHIPPED_ROUTER = Path(__file__).parent / "shipped"
+"""Folder of the compact router in this package."""
 
 _PROTOCOL = ("identity", "domains", "score")
 
 
 def load_router(config: RouterConfig) -> Router:
-    """Build the router that the configuration asks for. Takes seconds: it loads a model.
+    """Build the router that the configuration asks for. Takes a moment: it loads a model.
 
     Raises:
-        ConfigError: The head, the encoder or the import path is missing or does not fit.
+        ConfigError: A folder, the head, the encoder or the import path is missing or does not fit.
     """
-    if config.import_path is not None:
-        return _custom(config.import_path, dict(config.options))
-    head = LinearHead.load(head_path(config.head))
-    return LinearRouter(SentenceEncoder(config.encoder, config.max_batch_size), head)
+    router = _base(config)
+    # A custom router knows itself what it was made for, and may say so.
+    if config.kind != "custom":
+        router = Familiar(router)
+    return Cached(router, config.cache_size) if config.cache_size else router
 
 
 def head_path(head: str) -> Path:
     """Return the file that ``RouterConfig.head`` names."""
     return SHIPPED_HEAD if head == SHIPPED else Path(head).expanduser()
+
+
+def model_path(model: str) -> Path:
+    """Return the folder that ``RouterConfig.model`` names."""
+    return SHIPPED_ROUTER if model == SHIPPED else Path(model).expanduser()
+
+
+def _base(config: RouterConfig) -> Router:
+    if config.import_path is not None:
+        return _custom(config.import_path, dict(config.options))
+    if config.kind == "compact":
+        return CompactRouter(model_path(config.model), config.num_threads or 1)
+    if config.kind == "encoder":
+        return EncoderRouter(model_path(config.model), config.max_batch_tokens, config.num_threads)
+    return LinearRouter(
+        SentenceEncoder(config.encoder, config.max_batch_size), LinearHead.load(head_path(config.head))
+    )
 
 
 def _custom(import_path: str, options: dict[str, Any]) -> Router:

@@ -6,13 +6,13 @@ Everything is deterministic and independent of the order of files: prompts are d
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from modem.errors import ConfigError
-from modem.routing.text import routing_text
+from modem.routing.text import plain_routing_text
 from modem.training.sources import Sources
 
 HELD_OUT_ONE_IN = 10
@@ -28,23 +28,30 @@ class Prompt:
         domain: The domain it belongs to.
         source: The data set it came from.
         where: ``file:line``, for messages.
+        choices: The answers it offers, if it is a multiple-choice question; not part of the text.
     """
 
     text: str
     domain: str
     source: str
     where: str
+    choices: tuple[str, ...] = ()
 
     def routed(self) -> str:
         """Return the text as a router gets it in service when a client sends the prompt."""
-        return routing_text([{"role": "user", "content": self.text}])
+        return routed(self.text)
+
+
+def routed(text: str) -> str:
+    """Return what a router reads of a prompt; the prompt itself where it would read nothing."""
+    return plain_routing_text(text).text or text
 
 
 def read_prompts(path: Path) -> list[Prompt]:
     """Read a JSONL file, or every ``*.jsonl`` file right inside a folder.
 
-    Each line is an object with the strings ``prompt``, ``domain`` and ``source``; further keys are
-    allowed. Empty lines are skipped.
+    Each line is an object with the strings ``prompt``, ``domain`` and ``source``, and perhaps a
+    list ``choices`` of strings; further keys are allowed. Empty lines are skipped.
 
     Raises:
         ConfigError: Nothing is there to read, or a line is wrong; names file and line.
@@ -54,6 +61,18 @@ def read_prompts(path: Path) -> list[Prompt]:
     if not prompts:
         raise ConfigError(f"{path}: holds no prompts; expected JSONL with prompt, domain and source")
     return prompts
+
+
+def read_apart(path: Path) -> list[Prompt]:
+    """Read a JSONL file of prompts that must not be learnt.
+
+    Each line is an object with a string ``prompt``, or with ``messages`` in OpenAI's shape, of which
+    every user turn counts as a prompt; further keys are not read.
+
+    Raises:
+        ConfigError: A line is wrong; names file and line.
+    """
+    return [prompt for row, where in _rows(path) for prompt in _apart(row, where, path.stem)]
 
 
 def declared(prompts: Iterable[Prompt], sources: Sources) -> list[Prompt]:
@@ -92,10 +111,10 @@ def sample(
     Args:
         prompts: To draw from. Of prompts that differ only in case and white space the first by
             source and text counts.
-        per_domain: Most prompts of a domain.
+        per_domain: Most prompts of a domain, unless the sources taken whole have more.
         per_source: Most prompts of a source within a domain.
         seed: Draws another sample; the same one draws the same.
-        whole: Sources without a cap of their own: broad ones, which teach topics and not a style.
+        whole: Sources of which every prompt is taken: broad ones, which teach topics and not a style.
 
     Returns:
         The sample, ordered by hash: any prefix of it is mixed.
@@ -105,11 +124,10 @@ def sample(
         by_domain[prompt.domain][prompt.source].append(prompt)
     drawn: list[Prompt] = []
     for by_source in by_domain.values():
-        sizes = {
-            source: len(found) if source in whole else min(len(found), per_source)
-            for source, found in by_source.items()
-        }
-        for source, share in fair_shares(sizes, per_domain).items():
+        taken = [prompt for source in by_source if source in whole for prompt in by_source[source]]
+        drawn += taken
+        sizes = {s: min(len(found), per_source) for s, found in by_source.items() if s not in whole}
+        for source, share in fair_shares(sizes, max(0, per_domain - len(taken))).items():
             drawn += sorted(by_source[source], key=lambda prompt: _hash(prompt.text, seed))[:share]
     return sorted(drawn, key=lambda prompt: _hash(prompt.text, seed))
 
@@ -127,12 +145,6 @@ def fair_shares(sizes: Mapping[str, int], total: int) -> dict[str, int]:
         shares[name] = min(size, left // (len(sizes) - index))
         left -= shares[name]
     return shares
-
-
-def without(prompts: Iterable[Prompt], others: Iterable[Prompt]) -> list[Prompt]:
-    """Drop the prompts whose text is among the others: what is measured on must not be learnt."""
-    known = {_normal(other.text) for other in others}
-    return [prompt for prompt in prompts if _normal(prompt.text) not in known]
 
 
 def split(prompts: Iterable[Prompt]) -> tuple[list[Prompt], list[Prompt]]:
@@ -157,41 +169,68 @@ def counts(prompts: Sequence[Prompt]) -> dict[tuple[str, str], int]:
 
 
 def _read_file(path: Path) -> list[Prompt]:
+    return [_labelled(row, where) for row, where in _rows(path)]
+
+
+def _rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield each line's object with its place."""
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8: {error}") from error
-    return [_parse(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            yield _object(line, f"{path}:{number}"), f"{path}:{number}"
 
 
-def _parse(line: str, where: str) -> Prompt:
+def _object(line: str, where: str) -> dict[str, Any]:
     try:
         row: Any = json.loads(line)
     except ValueError as error:
         raise ConfigError(f"{where}: not JSON: {error}") from error
     if not isinstance(row, dict):
         raise ConfigError(f"{where}: expected an object with prompt, domain and source")
+    return row
+
+
+def _labelled(row: Mapping[str, Any], where: str) -> Prompt:
     for key in ("prompt", "domain", "source"):
         value = row.get(key)
         if not isinstance(value, str) or not value.strip():
             raise ConfigError(f"{where}: {key} must be a string that is not empty")
-    return Prompt(row["prompt"], row["domain"], row["source"], where)
+    choices = row.get("choices") or []
+    if not isinstance(choices, list) or not all(isinstance(choice, str) for choice in choices):
+        raise ConfigError(f"{where}: choices must be a list of strings")
+    return Prompt(row["prompt"], row["domain"], row["source"], where, tuple(choices))
 
 
-def _normal(text: str) -> str:
-    """Return the text without what makes no difference between two prompts."""
+def _apart(row: Mapping[str, Any], where: str, name: str) -> Iterator[Prompt]:
+    """Yield what a row of a set says to a router."""
+    texts = [row.get("prompt")]
+    messages = row.get("messages")
+    if isinstance(messages, list):
+        texts = [m.get("content") for m in messages if isinstance(m, dict) and m.get("role") == "user"]
+    found = [text for text in texts if isinstance(text, str)]
+    if not found and not isinstance(messages, list):
+        raise ConfigError(f"{where}: expected a string prompt, or messages")
+    for text in found:
+        yield Prompt(text, str(row.get("domain", "")), name, where)
+
+
+def normal(text: str) -> str:
+    """Return the text without what makes no difference between two prompts: case and white space."""
     return " ".join(text.casefold().split())
 
 
 def _unique(prompts: Iterable[Prompt]) -> list[Prompt]:
     first: dict[str, Prompt] = {}
     for prompt in sorted(prompts, key=lambda prompt: (prompt.source, prompt.text, prompt.domain)):
-        first.setdefault(_normal(prompt.text), prompt)
+        first.setdefault(normal(prompt.text), prompt)
     return list(first.values())
 
 
 def _hash(text: str, seed: int) -> int:
-    digest = hashlib.sha256(f"{seed}\n{_normal(text)}".encode("utf-8", errors="replace")).digest()
+    digest = hashlib.sha256(f"{seed}\n{normal(text)}".encode("utf-8", errors="replace")).digest()
     return int.from_bytes(digest[:8])

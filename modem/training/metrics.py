@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from modem.routing.calibration import calibration_error
+
 
 @dataclass(frozen=True, slots=True)
 class DomainFigures:
@@ -31,6 +33,8 @@ class Evaluation:
     Attributes:
         num_prompts: Size of the set.
         accuracy: Share of prompts whose most probable domain is theirs, in [0, 1].
+        macro: Mean of the recalls of the domains that occur: accuracy if all were equally frequent.
+        ece: Expected calibration error, in [0, 1]; see `modem.routing.calibration`.
         log_loss: Mean of -ln(probability of the true domain).
         threshold: The confidence at which the next two figures are taken.
         coverage: Share of prompts whose most probable domain reaches the threshold.
@@ -40,6 +44,8 @@ class Evaluation:
 
     num_prompts: int
     accuracy: float
+    macro: float
+    ece: float
     log_loss: float
     threshold: float
     coverage: float
@@ -67,11 +73,14 @@ def evaluate(
     right = chosen == truth
     covered = probabilities.max(axis=1) >= threshold
     known = truth >= 0
+    recalls = [right[truth == column].mean() for column in np.unique(truth[known])]
     # A probability of exactly 0 would make one prompt outweigh all others.
     of_truth = np.clip(probabilities[known, truth[known]], 1e-12, 1.0)
     return Evaluation(
         num_prompts=len(labels),
         accuracy=float(right.mean()),
+        macro=float(np.mean(recalls)) if recalls else 0.0,
+        ece=calibration_error(probabilities.max(axis=1), right),
         log_loss=float(-np.log(of_truth).mean()) if known.any() else 0.0,
         threshold=threshold,
         coverage=float(covered.mean()),

@@ -1,165 +1,219 @@
-"""One training of the router's head, from files to figures."""
+"""One training, from prompts to a folder that can be served."""
 
 import datetime
-import hashlib
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 
-from modem.routing.encoder import SentenceEncoder
-from modem.routing.linear import LinearHead
-from modem.training import data
+from modem.config import RouterConfig
+from modem.errors import ConfigError
+from modem.routing.base import Embedder, Router
+from modem.routing.calibration import softmax
+from modem.routing.folder import BACKGROUND
+from modem.routing.load import load_router
+from modem.training import dedup, folder
+from modem.training.augment import speaker
+from modem.training.checkpoints import begin, finish
+from modem.training.corpus import OTHER, Corpus
 from modem.training.data import Prompt
-from modem.training.fit import Fit, Labelled, fit
+from modem.training.fit import Fit
+from modem.training.loading import Loaded, load
 from modem.training.metrics import Evaluation, evaluate
-from modem.training.sources import Sources, read_sources
+from modem.training.probe import fit_probe
+from modem.training.recipe import Recipe
+from modem.training.select import MAX_PROMPTS, Candidate, select
 
-Progress = Callable[[int, int], None]
-"""Called with the number of prompts embedded so far and the number of all."""
+Bar = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+"""Opens a progress bar with a title over so many texts; yields what to call with numbers done."""
 
-VALIDATION = "validation"
-"""Folder inside the data folder with sets that choose settings and are never trained on."""
+NUM_COMPARED = 200
+"""Held-out prompts on which the written router is compared with the network."""
+
+_CHUNK = 64
+"""Prompts between two steps of the progress bar."""
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingPlan:
-    """What to train on, and how the result is to be called.
+class Measured:
+    """What a router says about one set.
 
     Attributes:
-        data: Folder with the prompts, and perhaps a ``validation`` folder.
-        sources: The declaration of the sources.
-        encoder: As in `modem.config.RouterConfig`.
-        per_domain: Most prompts of a domain.
-        per_source: Most prompts of a source within a domain; sources with a path are taken whole.
-        seed: Draws the sample.
-        name: Name of the head.
-        today: Written into the head.
+        probabilities: Shape ``[n, k]``.
+        labels: The n true domains.
+        figures: The comparison of both.
     """
 
-    data: Path
-    sources: Path
-    encoder: str
-    per_domain: int
-    per_source: int
-    seed: int
-    name: str
-    today: datetime.date
+    probabilities: NDArray[np.float64]
+    labels: tuple[str, ...]
+    figures: Evaluation
 
 
 @dataclass(frozen=True, slots=True)
-class Corpus:
-    """The prompts of one training.
-
-    Attributes:
-        sources: The declaration they satisfy.
-        training: To fit on.
-        held_out: Of the same mix, never fitted on.
-        validation: Sets from elsewhere, by file name; empty if there are none.
-    """
-
-    sources: Sources
-    training: Sequence[Prompt]
-    held_out: Sequence[Prompt]
-    validation: Mapping[str, Sequence[Prompt]]
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingRun:
+class Trained:
     """The outcome of a training.
 
     Attributes:
-        head: Ready to be saved.
-        corpus: What it was fitted and measured on.
-        c: The inverse penalty that was chosen.
-        held_out: Figures on the held-out prompts.
-        validation: Figures on each validation set.
+        recipe: How.
+        base: Name of the encoder it started from.
+        version: Differs whenever the weights do.
+        domains: In the order of the outputs.
+        probe: The linear probe it started from; None without one.
+        candidates: The mixtures of the weights before and after training, the one taken first;
+            empty for a kind that mixes none.
+        measured: The written router on each set that chose, as it is served.
+        max_difference: Greatest difference of a probability between the written router and the network
+            that was trained, on `NUM_COMPARED` held-out prompts: what quantising or bfloat16 brings.
+        weights_bytes: Size of the weights file.
+        seconds: Duration of the training.
     """
 
-    head: LinearHead
-    corpus: Corpus
-    c: float
-    held_out: Evaluation
-    validation: Mapping[str, Evaluation]
+    recipe: Recipe
+    base: str
+    version: str
+    domains: tuple[str, ...]
+    probe: Fit | None
+    candidates: tuple[Candidate, ...]
+    measured: Mapping[str, Measured]
+    max_difference: float
+    weights_bytes: int
+    seconds: float
 
 
-def gather(plan: TrainingPlan) -> Corpus:
-    """Read, filter, sample and split the prompts.
+def train(recipe: Recipe, corpus: Corpus, out: Path, resume: bool, today: datetime.date, bar: Bar) -> Trained:
+    """Train, choose, write and measure a router. Takes minutes to hours.
+
+    Args:
+        recipe: How.
+        corpus: What to learn and to measure on.
+        out: Folder to write.
+        resume: Go on from the last checkpoint in it.
+        today: Written into the router.
+        bar: Opens progress bars.
 
     Raises:
-        ConfigError: A file is missing or wrong; names file and line.
+        ConfigError: The base cannot be loaded, or the folder holds another unfinished training.
     """
-    sources = read_sources(plan.sources)
-    folder = plan.data / VALIDATION
-    files = sorted(folder.glob("*.jsonl")) if folder.is_dir() else []
-    validation = {file.stem: data.read_prompts(file) for file in files}
-    own = {source.name: plan.sources.parent / source.path for source in sources.sources if source.path}
-    folders = [plan.data, *sorted(set(own.values()))]
-    prompts = data.declared((prompt for folder in folders for prompt in data.read_prompts(folder)), sources)
-    prompts = data.without(prompts, (prompt for found in validation.values() for prompt in found))
-    drawn = data.sample(prompts, plan.per_domain, plan.per_source, plan.seed, whole=own)
-    training, held_out = data.split(drawn)
-    return Corpus(sources, training, held_out, validation)
+    started = time.monotonic()
+    domains = corpus.domains()
+    checkpoints = begin(recipe, out, resume)
+    folder.write_json(out / "dedup.json", dedup.report(corpus.deduplicated))
+    loaded = load(recipe, domains)
+    probe, candidates = _learn(recipe, corpus, loaded, checkpoints, bar)
+    version = _write(recipe, loaded, domains, out, today)
+    router = load_router(RouterConfig(kind=recipe.kind, model=str(out)))
+    folder.write_background(out, corpus.training, domains, cast(Embedder, router))
+    sets = corpus.measured_on()
+    with bar("measuring", sum(map(len, sets.values()))) as step:
+        measured = {name: _measure(prompts, domains, router, step) for name, prompts in sets.items()}
+    trained = Trained(
+        recipe=recipe,
+        base=loaded.base,
+        version=version,
+        domains=domains,
+        probe=probe,
+        candidates=candidates,
+        measured=measured,
+        max_difference=_difference(recipe, loaded, corpus.held_out, measured["held_out"]),
+        weights_bytes=(out / folder.WEIGHTS[recipe.kind]).stat().st_size,
+        seconds=time.monotonic() - started,
+    )
+    finish(out)
+    return trained
 
 
-def train(plan: TrainingPlan, corpus: Corpus, progress: Progress) -> TrainingRun:
-    """Embed the corpus, fit the head and measure it. Takes minutes.
+def _learn(
+    recipe: Recipe, corpus: Corpus, loaded: Loaded, checkpoints: Path, bar: Bar
+) -> tuple[Fit | None, tuple[Candidate, ...]]:
+    """Probe, fine-tune, and mix the weights before and after."""
+    from modem.training.network import snapshot
+    from modem.training.trainer import Prompts, fine_tune
+
+    sets = corpus.measured_on()
+    probe = None
+    if recipe.linear_probe:
+        with bar("linear probe", len(corpus.training) + sum(map(len, sets.values()))) as step:
+            probe = fit_probe(loaded, corpus, recipe.max_tokens, step)
+    before = snapshot(loaded.network)
+    labels = _labels(recipe, corpus)
+    say = speaker(corpus.training, recipe.augmentation)
+    prompts = Prompts(say, labels, loaded.tokenizer, recipe.max_tokens, recipe.seed)
+    fine_tune(loaded, recipe, prompts, _class_weights(recipe, labels), checkpoints)
+    if recipe.kind == "encoder":
+        return probe, ()
+    alphas = recipe.alphas
+    num_texts = len(alphas) * sum(min(len(prompts), MAX_PROMPTS) for prompts in sets.values())
+    with bar("mixing weights", num_texts) as step:
+        candidates = select(loaded, before, alphas, sets, corpus.domains(), recipe.max_tokens, step)
+    loaded.network.shift_bias(prior_shift(recipe.prior, corpus.domains()))
+    return probe, candidates
+
+
+def prior_shift(prior: Mapping[str, float], domains: Sequence[str]) -> NDArray[np.float32]:
+    """Return what turns the logits of a training with equal domains into those under a prior.
 
     Raises:
-        ConfigError: The encoder cannot be loaded, or the corpus is too small to fit and measure.
+        ConfigError: The prior names a domain that the data has not.
     """
-    encoder = SentenceEncoder(plan.encoder)
-    sets = [corpus.training, corpus.held_out, *corpus.validation.values()]
-    training, held_out, *validation = _embed(encoder, sets, progress)
-    domains = sorted({*training.labels, *held_out.labels})
-    fitted = fit(training, [held_out, *validation], domains)
-    head = _head(plan, encoder, fitted)
-    return TrainingRun(
-        head=head,
-        corpus=corpus,
-        c=fitted.c,
-        held_out=_measure(head, held_out),
-        validation={
-            name: _measure(head, labelled)
-            for name, labelled in zip(corpus.validation, validation, strict=True)
-        },
-    )
+    unknown = sorted(set(prior) - set(domains))
+    if unknown:
+        raise ConfigError(f"recipe: prior names {unknown[0]!r}; the data has {', '.join(domains)}")
+    rest = (1 - sum(prior.values())) / max(len(domains) - len(prior), 1)
+    shares = np.array([prior.get(domain, rest) for domain in domains])
+    shift: NDArray[np.float32] = np.log(shares * len(domains)).astype(np.float32)
+    return shift
 
 
-def _embed(encoder: SentenceEncoder, sets: Sequence[Sequence[Prompt]], progress: Progress) -> list[Labelled]:
-    """Embed all sets, reporting progress over their sum."""
-    total = sum(len(prompts) for prompts in sets)
-    done = 0
-
-    def count(num_prompts: int) -> None:
-        nonlocal done
-        done += num_prompts
-        progress(done, total)
-
-    return [
-        Labelled(
-            encoder.encode([prompt.routed() for prompt in prompts], count),
-            tuple(prompt.domain for prompt in prompts),
-        )
-        for prompts in sets
-    ]
+def _labels(recipe: Recipe, corpus: Corpus) -> list[int]:
+    """Return the column of each training prompt's domain, and of the random characters after them."""
+    domains = corpus.domains()
+    labels = [domains.index(prompt.domain) for prompt in corpus.training]
+    return labels + [domains.index(OTHER)] * recipe.augmentation.noise if OTHER in domains else labels
 
 
-def _head(plan: TrainingPlan, encoder: SentenceEncoder, fitted: Fit) -> LinearHead:
-    """Name the fitted weights; the version changes whenever they do."""
-    digest = hashlib.sha256(np.ascontiguousarray(fitted.weights).tobytes() + fitted.bias.tobytes())
-    return LinearHead(
-        name=plan.name,
-        version=f"{plan.today:%Y.%m.%d}-{digest.hexdigest()[:8]}",
-        domains=fitted.domains,
-        weights=fitted.weights,
-        bias=fitted.bias,
-        encoder=encoder.name,
-        encoder_sha256=encoder.weights_sha256(),
-        trained_on=plan.today.isoformat(),
-    )
+def _class_weights(recipe: Recipe, labels: Sequence[int]) -> NDArray[np.float64] | None:
+    """Return weights of mean 1 over the prompts under which all domains count the same."""
+    if not recipe.class_weights:
+        return None
+    sizes = np.bincount(labels)
+    weights: NDArray[np.float64] = len(labels) / (len(sizes) * sizes)
+    return weights
 
 
-def _measure(head: LinearHead, labelled: Labelled) -> Evaluation:
-    return evaluate(head.probabilities(labelled.embeddings), labelled.labels, head.domains)
+def _write(recipe: Recipe, loaded: Loaded, domains: Sequence[str], out: Path, today: datetime.date) -> str:
+    """Write what serving reads; returns the version."""
+    # Of an earlier router in this folder it would not fit.
+    (out / BACKGROUND).unlink(missing_ok=True)
+    write = folder.write_compact if recipe.kind == "compact" else folder.write_encoder
+    version = folder.version_of(write(loaded, out), today)
+    folder.write_router(out, recipe, loaded, domains, version, today)
+    return version
+
+
+def _measure(
+    prompts: Sequence[Prompt], domains: Sequence[str], router: Router, step: Callable[[int], None]
+) -> Measured:
+    """Measure a router on prompts as they stand."""
+    rows: list[list[float]] = []
+    for start in range(0, len(prompts), _CHUNK):
+        chunk = prompts[start : start + _CHUNK]
+        found = router.score([prompt.routed() for prompt in chunk])
+        rows += [[one.scores[domain] for domain in domains] for one in found]
+        step(len(chunk))
+    labels = tuple(prompt.domain for prompt in prompts)
+    probabilities = np.array(rows)
+    return Measured(probabilities, labels, evaluate(probabilities, labels, domains))
+
+
+def _difference(recipe: Recipe, loaded: Loaded, prompts: Sequence[Prompt], measured: Measured) -> float:
+    """Return the greatest difference of a probability between the network and what was written."""
+    from modem.training.trainer import predict
+
+    texts = [prompt.routed() for prompt in prompts[:NUM_COMPARED]]
+    exact = softmax(predict(loaded.network, loaded.tokenizer, texts, recipe.max_tokens)["logits"])
+    return float(np.abs(exact - measured.probabilities[: len(texts)]).max())

@@ -20,7 +20,8 @@ from modem.errors import (
 )
 from modem.openai.request import CompletionRequest
 from modem.routing.policy import pin
-from modem.types import DomainScores, RoutingDecision
+from modem.routing.text import RoutingText
+from modem.types import AddedDomain, DomainScores, RoutingDecision
 from tests.fakes import FakeExperts, FakeReply, FakeScorer, config
 
 ROUTED = RoutingDecision("math", "top_score", 0.9)
@@ -64,6 +65,10 @@ async def _chunks(answer: Answer) -> AsyncIterator[bytes]:
         yield chunk
 
 
+def texts(*prompts: str) -> list[RoutingText]:
+    return [RoutingText(prompt) for prompt in prompts]
+
+
 class Ticks:
     """A clock that goes on by a tenth of a second at every look."""
 
@@ -82,9 +87,37 @@ class TestRoute:
             return [DomainScores({text: 1.0}) for text in texts]
 
         scorer.answer = answer
-        decisions = await dispatcher.route(["math", "health", "law"])
+        decisions = await dispatcher.route(texts("math", "health", "law"))
         assert [decision.domain for decision in decisions] == ["math", "health", "other"]
         assert [d.reason for d in decisions] == ["top_score", "top_score", "low_confidence"]
+
+    async def test_earlier_turns_are_scored_with_the_texts_and_given_back_to_their_own(
+        self, dispatcher: Dispatcher, scorer: FakeScorer
+    ) -> None:
+        async def answer(texts: Sequence[str]) -> list[DomainScores]:
+            return [DomainScores({text: 1.0}) for text in texts]
+
+        scorer.answer = answer
+        conversation = RoutingText("other", history="health", says_nothing=True)
+        decisions = await dispatcher.route([RoutingText("math"), conversation, RoutingText("health")])
+        assert [d.domain for d in decisions] == ["math", "health", "health"]
+        assert [d.reason for d in decisions] == ["top_score", "conversation", "top_score"]
+        assert scorer.texts == ["math", "other", "health", "health"]
+
+    async def test_settings_may_be_those_of_the_caller(self, dispatcher: Dispatcher) -> None:
+        before = dispatcher.config
+        dispatcher.configure(config(routing={"threshold": 0.95}))
+        (decision,) = await dispatcher.route(texts("x"), before)
+        assert decision.domain == "math"
+
+    async def test_the_router_hears_of_added_domains(
+        self, dispatcher: Dispatcher, scorer: FakeScorer
+    ) -> None:
+        settings = config().model_dump()
+        law = {**settings["domains"]["math"], "description": "Law.", "examples": ("Sue him?",)}
+        settings["domains"]["law"] = law
+        dispatcher.configure(GatewayConfig.model_validate(settings))
+        assert scorer.added == (AddedDomain("law", "Law.", ("Sue him?",)),)
 
     async def test_no_texts_need_no_decision(self, dispatcher: Dispatcher) -> None:
         assert await dispatcher.route([]) == []
@@ -92,7 +125,7 @@ class TestRoute:
     async def test_the_wait_is_measured(self, scorer: FakeScorer, experts: FakeExperts) -> None:
         dispatcher = Dispatcher(scorer, experts, Ticks())
         dispatcher.configure(config())
-        (decision,) = await dispatcher.route(["x"])
+        (decision,) = await dispatcher.route(texts("x"))
         assert decision.router_ms == pytest.approx(100)
 
     @pytest.mark.parametrize("error", [RuntimeError("boom"), TimeoutError(), KeyError("x")])
@@ -103,7 +136,7 @@ class TestRoute:
             raise error
 
         scorer.answer = answer
-        for decision in await dispatcher.route(["a", "b"]):
+        for decision in await dispatcher.route(texts("a", "b")):
             assert (decision.domain, decision.reason) == ("other", "router_unavailable")
             assert decision.confidence is None
 
@@ -120,7 +153,7 @@ class TestRoute:
 
         scorer.answer = answer
         dispatcher.configure(config(routing={"deadline_s": 0.01}))
-        (decision,) = await dispatcher.route(["x"])
+        (decision,) = await dispatcher.route(texts("x"))
         assert (decision.domain, decision.reason) == ("other", "router_unavailable")
         assert cancelled.is_set()
 
@@ -143,7 +176,7 @@ class TestRoute:
 
         scorer.answer = answer
         with caplog.at_level(logging.WARNING):
-            decisions = await dispatcher.route(["a", "b"])
+            decisions = await dispatcher.route(texts("a", "b"))
         assert [decision.reason for decision in decisions] == ["router_unavailable"] * 2
         assert "the router failed" in caplog.text
 
@@ -154,7 +187,7 @@ class TestRoute:
             return [DomainScores({"math": math.nan})]
 
         scorer.answer = answer
-        assert (await dispatcher.route(["x"]))[0].reason == "low_confidence"
+        assert (await dispatcher.route(texts("x")))[0].reason == "low_confidence"
 
     async def test_a_caller_that_leaves_is_not_a_broken_router(
         self, dispatcher: Dispatcher, scorer: FakeScorer
@@ -163,7 +196,7 @@ class TestRoute:
             return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
 
         scorer.answer = answer
-        task = asyncio.create_task(dispatcher.route(["x"]))
+        task = asyncio.create_task(dispatcher.route(texts("x")))
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

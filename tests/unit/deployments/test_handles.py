@@ -18,7 +18,9 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from deployments.asgi import ACCEPTED, respond
-from deployments.handles import HandleReply, HandleScorer, expert_state
+from deployments.handles import HandleReply
+from deployments.platform import expert_state
+from deployments.scorer import HandleScorer
 from modem.errors import ExpertFailedError
 from modem.types import DomainScores, ExpertState
 

@@ -18,6 +18,7 @@ from modem.openai.request import (
     parse_object,
     pinned_domain,
 )
+from modem.routing.text import RoutingText
 from tests.builders import gateway_config
 
 CHAT: Endpoint = "chat/completions"
@@ -180,7 +181,7 @@ class TestParse:
 
 
 class TestModel:
-    @pytest.mark.parametrize("model", [None, "auto", "modem"])
+    @pytest.mark.parametrize("model", [None, "auto", "modem", "modem/auto"])
     def test_asks_for_routing(self, model: str | None) -> None:
         assert pinned_domain(model, CONFIG) is None
 
@@ -188,9 +189,7 @@ class TestModel:
     def test_pins_a_domain(self, model: str) -> None:
         assert pinned_domain(model, CONFIG) == "math"
 
-    @pytest.mark.parametrize(
-        "model", ["", "Math", " math", "modem/", "modem/auto", "modem/modem/math", "gpt-4"]
-    )
+    @pytest.mark.parametrize("model", ["", "Math", " math", "modem/", "modem/modem/math", "gpt-4"])
     def test_that_is_not_served(self, model: str) -> None:
         with pytest.raises(UnknownModelError) as caught:
             pinned_domain(model, CONFIG)
@@ -300,14 +299,18 @@ def deeper(frames: int, call: Callable[[], bytes]) -> bytes:
 
 class TestRoutingText:
     def test_of_a_chat_is_the_last_user_message(self) -> None:
-        messages = [*HELLO, {"role": "assistant", "content": "Hi"}, {"role": "user", "content": "Two?"}]
-        assert parse({"messages": messages}).routing_text() == "Two?"
+        messages = [
+            *HELLO,
+            {"role": "assistant", "content": "Hi"},
+            {"role": "user", "content": "Who was Gauss?"},
+        ]
+        assert parse({"messages": messages}).routing_text() == RoutingText("Who was Gauss?")
 
     @pytest.mark.parametrize(
         ("prompt", "text"), [("one", "one"), (["one", "two"], "one\ntwo"), ([1, 2], ""), ([[1], [2]], "")]
     )
     def test_of_a_prompt(self, prompt: Any, text: str) -> None:
-        assert parse({"prompt": prompt}, TEXT).routing_text() == text
+        assert parse({"prompt": prompt}, TEXT).routing_text().text == text
 
 
 JSON: st.SearchStrategy[Any] = st.recursive(
@@ -351,7 +354,7 @@ def test_whatever_a_client_sends_is_refused_as_our_error_or_can_be_routed_and_se
         assert request.status in (400, 404)
         assert request.message
         return
-    assert isinstance(request.routing_text(), str)
+    assert isinstance(request.routing_text(), RoutingText)
     written = json.loads(body_for(request, "math", FULL))
     assert written["model"] == "math"
     assert set(written) >= set(request.body)

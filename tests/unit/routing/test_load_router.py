@@ -1,4 +1,5 @@
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -6,11 +7,14 @@ import pytest
 
 from modem.config import GatewayConfig, RouterConfig
 from modem.errors import ConfigError
+from modem.routing.cache import Cached
+from modem.routing.compact import CompactRouter
 from modem.routing.linear import LinearHead
-from modem.routing.load import SHIPPED_HEAD, head_path, load_router
-from modem.routing.policy import decide
+from modem.routing.load import SHIPPED_HEAD, SHIPPED_ROUTER, head_path, load_router, model_path
+from modem.routing.policy import Heard, decide
 from modem.types import DomainScores, RouterIdentity
 from tests.builders import gateway_config
+from tests.compact import write_compact_router
 from tests.unit.routing.minilm import head_for, minilm_sha256
 
 
@@ -30,6 +34,7 @@ def no_router() -> object:
 
 
 NOT_CALLABLE = 3
+FRENCH = "Pouvez-vous m'expliquer pourquoi le ciel est bleu, s'il vous plaît ?"
 HERE = "tests.unit.routing.test_load_router"
 
 
@@ -61,17 +66,70 @@ def test_a_custom_router_that_does_not_fit_says_why(config: RouterConfig, messag
         load_router(config)
 
 
+def test_a_custom_router_says_itself_what_it_was_made_for() -> None:
+    # It may read languages that the others do not.
+    router = load_router(custom(f"{HERE}:ConstantRouter", domain="law"))
+    assert router.score([FRENCH])[0].unfamiliar == ""
+
+
+def test_a_compact_router_is_loaded_from_its_folder(tmp_path: Path) -> None:
+    folder = write_compact_router(tmp_path, domains=("law", "music"))
+    router = load_router(RouterConfig(kind="compact", model=str(folder)))
+    assert router.domains == ("law", "music")
+    found = router.score(["why is the law", FRENCH])
+    assert [scores.unfamiliar for scores in found] == ["", "language"]
+    assert found[0].scores == CompactRouter(folder).score(["why is the law"])[0].scores
+    assert hasattr(router, "embed")
+
+
+@pytest.mark.parametrize("num_threads", [None, 1, 3])
+def test_a_compact_router_takes_a_thread_for_each_core_it_may_use(
+    tmp_path: Path, num_threads: int | None
+) -> None:
+    before = threading.active_count()
+    config = RouterConfig(kind="compact", model=str(write_compact_router(tmp_path)), num_threads=num_threads)
+    router = load_router(config)
+    router.score(["why"] * 12)
+    assert threading.active_count() - before == (3 if num_threads == 3 else 0)
+
+
+def test_a_cache_is_built_only_where_it_is_asked_for(tmp_path: Path) -> None:
+    config = RouterConfig(kind="compact", model=str(write_compact_router(tmp_path)))
+    assert not isinstance(load_router(config), Cached)
+    router = load_router(config.model_copy(update={"cache_size": 2}))
+    assert isinstance(router, Cached)
+    assert router.score(["why", FRENCH]) == load_router(config).score(["why", FRENCH])
+    assert hasattr(router, "embed")
+
+
+def test_an_encoder_that_was_not_trained_yet_says_how_to(tmp_path: Path) -> None:
+    config = RouterConfig(kind="encoder", model=str(tmp_path / "deberta"))
+    with pytest.raises(ConfigError, match=r"deberta.*modem router train --config training/deberta-v3-large"):
+        load_router(config)
+
+
+def test_a_missing_compact_router_says_how_to_train_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"modem router train --config training/compact\.yaml"):
+        load_router(RouterConfig(kind="compact", model=str(tmp_path / "none")))
+
+
+def test_the_places_of_models() -> None:
+    assert model_path("~/deberta") == Path.home() / "deberta"
+    assert model_path("shipped") == SHIPPED_ROUTER
+    assert SHIPPED_ROUTER.is_relative_to(Path(sys.modules["modem"].__path__[0]))
+
+
 def test_a_trained_head_is_loaded_from_its_file(tmp_path: Path) -> None:
     file = tmp_path / "mine.safetensors"
     head_for({"math": "solve for x", "law": "sue my landlord"}).save(file)
-    router = load_router(RouterConfig(head=str(file)))
+    router = load_router(RouterConfig(kind="linear", head=str(file)))
     assert router.domains == ("math", "law")
     assert router.score(["can I sue my landlord?"])[0].top()[0] == "law"
 
 
 def test_a_missing_head_is_a_config_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="modem router train"):
-        load_router(RouterConfig(head=str(tmp_path / "none.safetensors")))
+        load_router(RouterConfig(kind="linear", head=str(tmp_path / "none.safetensors")))
 
 
 def test_a_home_folder_is_expanded() -> None:
@@ -110,7 +168,7 @@ def test_the_shipped_card_is_about_the_shipped_head() -> None:
 )
 def test_the_shipped_router_sends_plain_prompts_where_they_belong(text: str, domain: str) -> None:
     gateway = GatewayConfig.model_validate(gateway_config())
-    assert decide(shipped_scores(text), gateway).domain == domain
+    assert decide(Heard(shipped_scores(text)), gateway).domain == domain
 
 
 def shipped_scores(text: str) -> DomainScores:

@@ -6,7 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modem.errors import ConfigError
-from modem.training.data import Prompt, counts, declared, fair_shares, read_prompts, sample, split, without
+from modem.training.data import (
+    Prompt,
+    counts,
+    declared,
+    fair_shares,
+    read_apart,
+    read_prompts,
+    sample,
+    split,
+)
 from modem.training.sources import Sources
 from tests.unit.training.prompts import write
 
@@ -33,8 +42,8 @@ def test_a_file_is_read_with_its_line_numbers(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     file.write_text(f"{GOOD}\n\n{GOOD}\n")
     assert read_prompts(file) == [
-        Prompt("2 + 2?", "math", "drills", f"{file}:1"),
-        Prompt("2 + 2?", "math", "drills", f"{file}:3"),
+        Prompt("2 + 2?", "math", "drills", f"{file}:1", ("4", "5")),
+        Prompt("2 + 2?", "math", "drills", f"{file}:3", ("4", "5")),
     ]
 
 
@@ -61,6 +70,8 @@ def test_a_line_separator_inside_a_prompt_does_not_end_its_line(tmp_path: Path) 
         ('{"prompt": "", "domain": "math", "source": "s"}', "prompt must be a string that is not empty"),
         ('{"prompt": "p", "domain": 3, "source": "s"}', "domain must be a string"),
         ('{"prompt": "p", "domain": "math"}', "source must be a string"),
+        (GOOD.replace('["4", "5"]', '"4"'), "choices must be a list of strings"),
+        (GOOD.replace('"5"', "5"), "choices must be a list of strings"),
     ],
 )
 def test_a_wrong_line_is_named(tmp_path: Path, line: str, message: str) -> None:
@@ -82,6 +93,33 @@ def test_a_file_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match=r"a\.jsonl: not UTF-8"):
         read_prompts(tmp_path)
+
+
+def test_a_set_that_is_kept_apart_may_hold_conversations(tmp_path: Path) -> None:
+    file = tmp_path / "chat.jsonl"
+    file.write_text(
+        '{"prompt": "hi", "domain": "other"}\n'
+        '{"messages": [{"role": "system", "content": "be kind"}, {"role": "user", "content": "a?"}, '
+        '{"role": "assistant", "content": "b"}, {"role": "user", "content": "c?"}], "domain": "math"}\n'
+        '{"messages": []}\n'
+    )
+    found = read_apart(file)
+    assert [(p.text, p.domain, p.source, p.where) for p in found] == [
+        ("hi", "other", "chat", f"{file}:1"),
+        ("a?", "math", "chat", f"{file}:2"),
+        ("c?", "math", "chat", f"{file}:2"),
+    ]
+
+
+def test_a_set_without_prompts_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "chat.jsonl"
+    file.write_text('{"text": "hi"}\n')
+    with pytest.raises(ConfigError, match=r"chat\.jsonl:1: expected a string prompt, or messages"):
+        read_apart(file)
+
+
+def test_a_prompt_that_a_router_would_not_read_is_read_as_it_is() -> None:
+    assert Prompt("continue", "other", "s", "f:1").routed() == "continue"
 
 
 def test_a_prompt_is_read_as_it_would_be_in_service() -> None:
@@ -113,10 +151,11 @@ def test_caps_hold_and_small_sources_are_used_up() -> None:
     assert Counter(prompt.source for prompt in found) == {"big": 20, "mid": 20, "small": 5}
 
 
-def test_a_source_taken_whole_has_only_the_domain_cap() -> None:
+def test_a_source_taken_whole_has_no_cap() -> None:
     both = [*prompts("math", "own", 50), *prompts("math", "theirs", 50)]
     assert Counter(p.source for p in sample(both, 100, 10, 0, whole={"own"})) == {"own": 50, "theirs": 10}
-    assert Counter(p.source for p in sample(both, 30, 10, 0, whole={"own"})) == {"own": 20, "theirs": 10}
+    assert Counter(p.source for p in sample(both, 55, 10, 0, whole={"own"})) == {"own": 50, "theirs": 5}
+    assert Counter(p.source for p in sample(both, 30, 10, 0, whole={"own"})) == {"own": 50}
 
 
 def test_repeats_count_once_whatever_their_case_and_spacing() -> None:
@@ -129,11 +168,6 @@ def test_the_sample_depends_on_the_seed_but_not_on_the_order() -> None:
     found = prompts("math", "s", 200)
     assert sample(found, 50, 50, 1) == sample(list(reversed(found)), 50, 50, 1)
     assert set(sample(found, 50, 50, 1)) != set(sample(found, 50, 50, 2))
-
-
-def test_what_is_measured_on_is_dropped() -> None:
-    found = prompts("math", "s", 3)
-    assert without(found, [Prompt(" S MATH 1 ", "other", "v", "v:1")]) == [found[0], found[2]]
 
 
 def test_a_tenth_is_held_out_and_stays_so() -> None:

@@ -15,6 +15,9 @@ def test_figures_of_a_small_set_by_hand() -> None:
     found = evaluate(probabilities, ["math", "coding", "coding", "other"], DOMAINS)
     assert (found.num_prompts, found.accuracy, found.coverage) == (4, 0.75, 0.75)
     assert found.covered_accuracy == 1.0
+    assert found.macro == pytest.approx((1 + 0.5 + 1) / 3)
+    # Confidences 0.8 (right), 0.4 (wrong), 0.8 (right) and 0.6 (right), each value in a bin of its own.
+    assert found.ece == pytest.approx((2 * 0.2 + 0.4 + 0.4) / 4)
     assert found.log_loss == pytest.approx(-sum(map(math.log, (0.8, 0.3, 0.8, 0.6))) / 4)
     assert found.domains == (
         DomainFigures("math", 1, 1.0, 0.5),
@@ -33,7 +36,8 @@ def test_a_label_the_router_does_not_know_is_a_mistake() -> None:
     found = evaluate(np.array([[1.0, 0.0, 0.0]] * 2), ["law", "math"], DOMAINS)
     assert found.accuracy == 0.5
     assert found.log_loss == 0.0
-    assert evaluate(np.array([[1.0, 0.0, 0.0]]), ["law"], DOMAINS).log_loss == 0.0
+    unknown = evaluate(np.array([[1.0, 0.0, 0.0]]), ["law"], DOMAINS)
+    assert (unknown.log_loss, unknown.macro, unknown.ece) == (0.0, 0.0, 1.0)
 
 
 def test_a_probability_of_zero_keeps_the_loss_finite() -> None:
@@ -54,3 +58,5 @@ def test_recall_weighted_by_size_is_accuracy(
     weighted = sum((figures.recall or 0) * figures.num_prompts for figures in found.domains)
     assert weighted / len(rows) == pytest.approx(found.accuracy)
     assert 0 <= found.coverage <= 1
+    assert 0 <= found.ece <= 1
+    assert 0 <= found.macro <= 1

@@ -1,150 +1,336 @@
+"""Real trainings of a tiny encoder: probe, fine-tuning, resuming, export, figures."""
+
 import datetime
+import json
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from modem.errors import ConfigError
-from modem.routing.linear import LinearHead, LinearRouter
-from modem.training.card import percent, render_card
-from modem.training.run import TrainingPlan, TrainingRun, gather, train
-from tests.unit.routing.minilm import minilm
-from tests.unit.training.prompts import DOMAINS, SOURCES, corpus, rows, write
+from modem.routing.calibration import softmax
+from modem.training import data
+from modem.training.corpus import Corpus
+from modem.training.data import Prompt
+from modem.training.dedup import deduplicate
+from modem.training.figures import metrics
+from modem.training.loading import load
+from modem.training.plots import confusion, draw, risk_coverage
+from modem.training.run import Trained, prior_shift, train
+from modem.training.sources import Sources
+from tests.unit.training.prompts import DOMAINS, SOURCES, rows
+from tests.unit.training.tiny import no_bar, prompts, recipe, tiny_bert
 
-COMMAND = "modem router train --data prompts/"
-OWN = (
-    SOURCES
-    + "  - {name: ours, domains: [other], home: here, licence: MIT, use: true, path: own, note: by hand}\n"
-)
+TODAY = datetime.date(2026, 1, 2)
 
 
-def plan_for(folder: Path, sources: str = SOURCES, **changes: int) -> TrainingPlan:
-    data, declaration = corpus(folder, sources=sources)
-    settings = {"per_domain": 100, "per_source": 100, "seed": 0, **changes}
-    return TrainingPlan(
-        data, declaration, "package", name="tiny", today=datetime.date(2026, 1, 2), **settings
+@dataclass(frozen=True)
+class Run:
+    out: Path
+    trained: Trained
+    corpus: Corpus
+
+
+def small_corpus() -> Corpus:
+    import yaml
+
+    training, held_out = data.split(prompts())
+    exam = [Prompt(text, domain, "exam", "e:1") for text, domain, _ in rows(4, first=30)]
+    return Corpus(
+        Sources.model_validate(yaml.safe_load(SOURCES)),
+        training,
+        held_out,
+        {"exam": exam},
+        deduplicate([*training, *held_out, training[0]], {}),
     )
 
 
 @pytest.fixture(scope="module")
-def plan(tmp_path_factory: pytest.TempPathFactory) -> TrainingPlan:
-    found = plan_for(tmp_path_factory.mktemp("run"))
-    write(found.data / "validation" / "mmlu_dev.jsonl", rows(5, "elsewhere", first=40))
-    write(found.data / "validation" / "chat.jsonl", [("hello", "other", "elsewhere")])
-    return found
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_bert(tmp_path_factory.mktemp("bert"))
 
 
 @pytest.fixture(scope="module")
-def run(plan: TrainingPlan) -> TrainingRun:
-    return train(plan, gather(plan), lambda done, total: None)
+def run(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    out, corpus = tmp_path_factory.mktemp("run") / "tiny", small_corpus()
+    settings = recipe(base, linear_probe=True, wise_ft_alpha=(0.0, 0.5, 1.0), label_smoothing=0.1)
+    return Run(out, train(settings, corpus, out, False, TODAY, no_bar), corpus)
 
 
-def test_the_head_works_behind_a_router(run: TrainingRun) -> None:
-    router = LinearRouter(minilm(), run.head)
-    texts = ["write a Python function that adds two lists", "solve 5x + 1 = 11", "tell me a story"]
-    assert [scores.top()[0] for scores in router.score(texts)] == ["coding", "math", "other"]
+def test_the_folder_holds_what_serving_reads(run: Run) -> None:
+    assert {file.name for file in run.out.iterdir()} == {
+        "model.onnx",
+        "tokenizer.json",
+        "router.json",
+        "background.safetensors",
+        "dedup.json",
+    }
+    assert json.loads((run.out / "router.json").read_text()) == {
+        "format": "modem-router-1",
+        "name": "tiny",
+        "version": run.trained.version,
+        "domains": list(DOMAINS),
+        "temperature": 1.0,
+        "max_tokens": 32,
+        "trained_on": "2026-01-02",
+        "base": run.trained.base,
+        "pad_token_id": 0,
+    }
+    assert run.trained.version.startswith("2026.01.02-")
+    assert json.loads((run.out / "dedup.json").read_text())["num_dropped"] == 1
 
 
-def test_the_head_says_what_it_is(run: TrainingRun) -> None:
-    assert run.head.domains == DOMAINS
-    assert run.head.name == "tiny"
-    assert run.head.version.startswith("2026.01.02-")
-    assert run.head.trained_on == "2026-01-02"
-    assert run.head.encoder_sha256 == minilm().weights_sha256()
+def test_serving_takes_the_folder(run: Run) -> None:
+    from modem.config import RouterConfig
+    from modem.routing.load import load_router
+
+    router = load_router(RouterConfig(kind="compact", model=str(run.out)))
+    assert (router.identity.name, router.identity.version) == ("tiny", run.trained.version)
+    exam = run.corpus.validation["exam"]
+    scores = router.score([prompt.routed() for prompt in exam])
+    found = [[one.scores[domain] for domain in DOMAINS] for one in scores]
+    np.testing.assert_allclose(found, run.trained.measured["exam"].probabilities, atol=1e-5)
 
 
-def test_figures_cover_the_held_out_prompts_and_every_validation_set(run: TrainingRun) -> None:
-    assert run.held_out.num_prompts == len(run.corpus.held_out) > 0
-    assert {name: found.num_prompts for name, found in run.validation.items()} == {"chat": 1, "mmlu_dev": 15}
-    assert run.validation["mmlu_dev"].accuracy > 0.8
+def test_the_file_is_run_without_torch_and_says_what_was_measured(run: Run) -> None:
+    """As serving does it: tokenizers, ONNX Runtime and arithmetic."""
+    import onnxruntime
+    from tokenizers import Tokenizer
+
+    session = onnxruntime.InferenceSession(run.out / "model.onnx")
+    tokenizer = Tokenizer.from_file(str(run.out / "tokenizer.json"))
+    shapes = {given.name: given.shape for given in session.get_inputs()}
+    assert shapes == {name: ["n", "t"] for name in ("input_ids", "attention_mask", "token_type_ids")}
+    exam = run.corpus.validation["exam"]
+    for prompt, expected in zip(exam, run.trained.measured["exam"].probabilities, strict=True):
+        encoding = tokenizer.encode(prompt.routed())
+        given = {
+            "input_ids": encoding.ids,
+            "attention_mask": encoding.attention_mask,
+            "token_type_ids": encoding.type_ids,
+        }
+        logits, embedding = session.run(
+            ["logits", "embedding"], {name: np.array([ids], dtype=np.int64) for name, ids in given.items()}
+        )
+        assert np.linalg.norm(embedding) == pytest.approx(1, abs=1e-3)
+        np.testing.assert_allclose(softmax(logits)[0], expected, atol=1e-5)
 
 
-def test_the_head_on_disk_is_the_head_that_was_measured(run: TrainingRun, tmp_path: Path) -> None:
-    run.head.save(tmp_path / "tiny.safetensors")
-    loaded = LinearHead.load(tmp_path / "tiny.safetensors")
-    np.testing.assert_array_equal(loaded.weights, run.head.weights)
+def test_a_batch_with_padding_gives_nearly_the_same(run: Run) -> None:
+    """Nearly: int8 activations share one scale over a batch."""
+    import onnxruntime
+    from tokenizers import Tokenizer
+
+    session = onnxruntime.InferenceSession(run.out / "model.onnx")
+    tokenizer = Tokenizer.from_file(str(run.out / "tokenizer.json"))
+    tokenizer.enable_padding(pad_id=0)
+    exam = run.corpus.validation["exam"]
+    batch = tokenizer.encode_batch([prompt.routed() for prompt in exam])
+    given = {
+        "input_ids": [one.ids for one in batch],
+        "attention_mask": [one.attention_mask for one in batch],
+        "token_type_ids": [one.type_ids for one in batch],
+    }
+    (logits,) = session.run(["logits"], {name: np.array(ids, dtype=np.int64) for name, ids in given.items()})
+    np.testing.assert_allclose(softmax(logits), run.trained.measured["exam"].probabilities, atol=0.1)
 
 
-def test_progress_reaches_the_total(plan: TrainingPlan) -> None:
-    seen: list[tuple[int, int]] = []
-    found = gather(plan)
-    train(plan, found, lambda done, total: seen.append((done, total)))
-    total = len(found.training) + len(found.held_out) + 16
-    assert seen[-1] == (total, total)
+def test_the_export_changes_little(run: Run) -> None:
+    assert 0 < run.trained.max_difference < 0.1
 
 
-def test_the_same_plan_gives_the_same_head(plan: TrainingPlan, run: TrainingRun) -> None:
-    again = train(plan, gather(plan), lambda done, total: None)
-    assert again.head.version == run.head.version
-    np.testing.assert_array_equal(again.head.weights, run.head.weights)
+def test_without_quantising_the_export_is_exact(base: Path, tmp_path: Path) -> None:
+    import onnxruntime
+
+    from modem.training.onnx_file import quiet, trace
+    from modem.training.trainer import predict
+
+    loaded = load(recipe(base), DOMAINS)
+    with quiet():
+        trace(loaded.network, loaded.tokenizer, tmp_path / "full.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "full.onnx")
+    for text, _, _ in rows(5):
+        given = loaded.tokenizer(text, return_tensors="np")
+        logits, embedding = session.run(["logits", "embedding"], dict(given))
+        expected = predict(loaded.network, loaded.tokenizer, [text], 32)
+        np.testing.assert_allclose(logits, expected["logits"], atol=1e-5)
+        np.testing.assert_allclose(embedding, expected["embedding"], atol=1e-5)
 
 
-def test_validation_prompts_are_never_trained_on(tmp_path: Path) -> None:
-    plan = plan_for(tmp_path)
-    measured = rows()[:10]
-    write(plan.data / "validation" / "v.jsonl", [(p.upper(), d, "elsewhere") for p, d, _ in measured])
-    found = gather(plan)
-    texts = {prompt.text for prompt in (*found.training, *found.held_out)}
-    assert not texts & {prompt for prompt, _, _ in measured}
-    assert len(texts) == len(rows()) - 10
+def test_it_learns_the_domains(run: Run) -> None:
+    assert run.trained.measured["held_out"].figures.accuracy > 0.8
 
 
-def test_prompts_beside_the_declaration_join_those_of_the_user_uncapped(tmp_path: Path) -> None:
-    plan = plan_for(tmp_path, OWN, per_source=4)
-    write(tmp_path / "own" / "chat.jsonl", [(f"hello number {i}", "other", "ours") for i in range(9)])
-    found = gather(plan)
-    sources = [prompt.source for prompt in (*found.training, *found.held_out) if prompt.domain == "other"]
-    assert (sources.count("ours"), sources.count("drills")) == (9, 4)
+def test_the_mixture_with_the_least_loss_is_taken(run: Run) -> None:
+    found = run.trained.candidates
+    assert {candidate.alpha for candidate in found} == {0.0, 0.5, 1.0}
+    assert [candidate.log_loss for candidate in found] == sorted(candidate.log_loss for candidate in found)
+    assert set(found[0].figures) == {"held_out", "exam"}
 
 
-def test_a_source_not_for_use_is_read_but_left_out(tmp_path: Path) -> None:
-    plan = plan_for(tmp_path)
-    write(plan.data / "closed.jsonl", [("a closed prompt", "other", "closed")])
-    found = gather(plan)
-    assert "closed" not in {prompt.source for prompt in (*found.training, *found.held_out)}
+def test_with_alpha_0_the_probe_comes_back(run: Run) -> None:
+    assert run.trained.probe is not None
+    (unmoved,) = (candidate for candidate in run.trained.candidates if candidate.alpha == 0)
+    assert unmoved.log_loss == pytest.approx(run.trained.probe.log_loss, rel=1e-4)
 
 
-def test_too_little_data_is_said_plainly(tmp_path: Path) -> None:
-    plan = plan_for(tmp_path, per_domain=1)
-    with pytest.raises(ConfigError, match="training needs"):
-        train(plan, gather(plan), lambda done, total: None)
+def test_the_background_is_balanced_and_of_unit_length(run: Run) -> None:
+    from safetensors.numpy import load_file
+
+    found = load_file(run.out / "background.safetensors")
+    embeddings, labels = found["embeddings"], found["labels"]
+    assert (str(embeddings.dtype), str(labels.dtype)) == ("float16", "int64")
+    assert embeddings.shape == (len(run.corpus.training), 16)
+    assert set(labels.tolist()) == {0, 1, 2}
+    np.testing.assert_allclose(np.linalg.norm(embeddings.astype(np.float32), axis=1), 1, atol=1e-2)
 
 
-def test_the_card_tells_data_licences_figures_and_command(run: TrainingRun) -> None:
-    card = render_card(run, COMMAND)
-    assert COMMAND in card
-    assert f"`tiny` {run.head.version}" in card
-    assert f"accuracy **{percent(run.held_out.accuracy)}**" in card
-    assert "### Outside these sources: `mmlu_dev`" in card
-    assert "| chat | 1 |" in card
-    assert "| math | drills | here | MIT |" in card
-    assert "| closed | CC BY-NC 4.0 | not a\\|b |" in card
-    assert run.head.encoder_sha256 in card
+def test_metrics_tell_figures_settings_and_data(run: Run) -> None:
+    found = json.loads(json.dumps(metrics(run.trained, run.corpus, "modem router train")))
+    assert found["router"] == {"name": "tiny", "version": run.trained.version, "base": run.trained.base}
+    for figures in found["sets"].values():
+        assert {"accuracy", "macro", "log_loss", "ece", "domains"} <= figures.keys()
+    assert found["wise_ft"][0]["sets"]["exam"].keys() == {
+        "num_prompts",
+        "accuracy",
+        "macro",
+        "log_loss",
+        "ece",
+    }
+    assert found["export"]["max_abs_probability_difference"] == run.trained.max_difference
+    assert found["export"]["weights_bytes"] == (run.out / "model.onnx").stat().st_size
+    assert sum(row["training"] for row in found["data"]["sources"]) == len(run.corpus.training)
+    assert found["data"]["sources"][0]["licence"] == "MIT"
+    assert found["data"]["not_used"] == ["closed"]
+    assert found["recipe"]["learning_rate"] == 0.01
 
 
-def test_the_card_counts_every_prompt(run: TrainingRun) -> None:
-    lines = [line for line in render_card(run, COMMAND).splitlines() if "| drills | here |" in line]
-    fitted, held_out = (sum(int(line.split("|")[column]) for line in lines) for column in (5, 6))
-    assert (fitted, held_out) == (len(run.corpus.training), len(run.corpus.held_out))
+def test_plots_are_drawn_for_each_set(run: Run, tmp_path: Path) -> None:
+    draw(run.trained, tmp_path)
+    kinds = ("confusion", "reliability", "risk-coverage")
+    assert {file.name for file in tmp_path.iterdir()} == {
+        f"{name}-{kind}.png" for name in ("held_out", "exam") for kind in kinds
+    }
+    assert all(file.read_bytes().startswith(b"\x89PNG") for file in tmp_path.iterdir())
 
 
-def test_the_card_repeats_the_notes_on_used_sources(tmp_path: Path) -> None:
-    plan = plan_for(tmp_path, OWN)
-    write(tmp_path / "own" / "chat.jsonl", [(f"hello number {i}", "other", "ours") for i in range(9)])
-    card = render_card(train(plan, gather(plan), lambda done, total: None), COMMAND)
-    assert "- `ours`: by hand" in card
-    assert "`drills`:" not in card
+def test_the_confusion_matrix_counts_prompts(run: Run) -> None:
+    measured = run.trained.measured["exam"]
+    found = confusion(measured, run.trained.domains)
+    assert found.sum(axis=1).tolist() == [4, 4, 4]
+    assert np.trace(found) / found.sum() == pytest.approx(measured.figures.accuracy)
 
 
-def test_a_card_without_validation_sets_says_so(tmp_path: Path) -> None:
-    plan = plan_for(tmp_path)
-    card = render_card(train(plan, gather(plan), lambda done, total: None), COMMAND)
-    assert "was not measured" in card
-    assert "### Other sets" not in card
+def test_the_more_is_answered_the_nearer_risk_comes_to_the_error_rate() -> None:
+    coverage, risk = risk_coverage(np.array([0.5, 0.9, 0.7, 0.6]), np.array([False, True, True, False]))
+    np.testing.assert_allclose(coverage, [0.25, 0.5, 0.75, 1])
+    np.testing.assert_allclose(risk, [0, 0, 1 / 3, 0.5])
 
 
-@pytest.mark.parametrize(
-    ("share", "text"), [(None, "-"), (0.0, "0.0 %"), (0.9876, "98.8 %"), (1.0, "100.0 %")]
-)
-def test_shares_for_people(share: float | None, text: str) -> None:
-    assert percent(share) == text
+def test_an_encoder_becomes_a_hugging_face_checkpoint(base: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    settings = recipe(
+        base, kind="encoder", epochs=1, gradient_accumulation=2, batch_size=4, gradient_checkpointing=True
+    )
+    corpus = small_corpus()
+    trained = train(settings, corpus, tmp_path, False, TODAY, no_bar)
+    assert trained.candidates == ()
+    assert trained.max_difference < 1e-5
+    assert not (tmp_path / "model.onnx").exists()
+    about = json.loads((tmp_path / "router.json").read_text())
+    assert (about["name"], about["max_tokens"]) == ("tiny", 32)
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
+    assert model.config.id2label == dict(enumerate(DOMAINS))
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    prompt = corpus.held_out[0]
+    logits = model(**tokenizer(prompt.routed(), return_tensors="pt")).logits.detach().numpy()
+    np.testing.assert_allclose(softmax(logits)[0], trained.measured["held_out"].probabilities[0], atol=1e-5)
+
+
+def test_what_was_learnt_before_an_interruption_is_not_lost(base: Path, tmp_path: Path) -> None:
+    """Stopped in its third epoch and resumed within its second, a training ends where it would have."""
+    from modem.training.trainer import Prompts, fine_tune
+
+    settings = recipe(base, epochs=3, batch_size=10, checkpoint_steps=4)
+    found = prompts(10)
+
+    def say(index: int, rng: random.Random) -> str:
+        return f"{found[index].text} {rng.randrange(50)}"
+
+    class Interrupted(Prompts):
+        def start(self, epoch: int) -> None:
+            if epoch == 2:
+                raise KeyboardInterrupt
+            super().start(epoch)
+
+    class WrongAtFirst(Prompts):
+        """Would teach something else if the first epoch were learnt again."""
+
+        def __getitem__(self, index: int) -> dict[str, Any]:
+            item = super().__getitem__(index)
+            return {**item, "labels": (item["labels"] + 1) % 3} if self._epoch == 0 else item
+
+    def learn(kind: type[Prompts], folder: Path) -> Any:
+        loaded = load(settings, DOMAINS)
+        labels = [DOMAINS.index(prompt.domain) for prompt in found]
+        texts = kind(say, labels, loaded.tokenizer, settings.max_tokens, settings.seed)
+        fine_tune(loaded, settings, texts, None, folder)
+        return loaded.network.state_dict()
+
+    whole = learn(Prompts, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        learn(Interrupted, tmp_path / "parts")
+    assert [file.name for file in (tmp_path / "parts").iterdir()] == ["checkpoint-4"]
+    resumed = learn(WrongAtFirst, tmp_path / "parts")
+    wrong = learn(WrongAtFirst, tmp_path / "wrong")
+    np.testing.assert_allclose(resumed["head.weight"], whole["head.weight"], atol=1e-5)
+    assert (wrong["head.weight"] - whole["head.weight"]).abs().max() > 1e-3
+    for name, tensor in whole.items():
+        np.testing.assert_allclose(resumed[name], tensor, atol=1e-5, err_msg=name)
+
+
+def test_a_training_that_broke_later_is_resumed_by_the_same_command(base: Path, tmp_path: Path) -> None:
+    settings, corpus = recipe(base, epochs=1), small_corpus()
+
+    @contextmanager
+    def breaks(what: str, total: int) -> Iterator[Any]:
+        if what == "measuring":
+            raise KeyboardInterrupt
+        yield lambda number: None
+
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, corpus, tmp_path, False, TODAY, breaks)
+    with pytest.raises(ConfigError, match="--resume"):
+        train(settings, corpus, tmp_path, False, TODAY, no_bar)
+    (tmp_path / "background.safetensors").write_bytes(b"of an earlier router")
+    train(settings, corpus, tmp_path, True, TODAY, no_bar)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_base_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no folder"):
+        load(recipe(tmp_path / "none"), DOMAINS)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ConfigError, match="base: transformers cannot load"):
+        load(recipe(tmp_path), DOMAINS)
+
+
+class TestPrior:
+    DOMAINS = ("coding", "health", "math", "other", "science")
+
+    def test_without_one_nothing_moves(self) -> None:
+        np.testing.assert_array_equal(prior_shift({}, self.DOMAINS), np.zeros(5, np.float32))
+
+    def test_a_text_that_says_nothing_gets_the_prior_itself(self) -> None:
+        found = softmax(prior_shift({"other": 0.4}, self.DOMAINS)[None].astype(np.float64))
+        np.testing.assert_allclose(found, [[0.15, 0.15, 0.15, 0.4, 0.15]], atol=1e-6)
+
+    def test_a_domain_that_the_data_has_not_is_named(self) -> None:
+        with pytest.raises(ConfigError, match="prior names 'law'; the data has coding, health"):
+            prior_shift({"law": 0.4}, self.DOMAINS)

@@ -11,6 +11,10 @@ DECLARATION = Path(modem.__path__[0]).parent / "training" / "sources.yaml"
 ENTRY = "{name: a, domains: [math], home: h, licence: MIT, use: true}"
 
 
+def on_hub(settings: str) -> str:
+    return f"sources: [{ENTRY[:-1]}, hub: {{{settings}}}}}]"
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "sources.yaml"
@@ -31,6 +35,12 @@ def test_a_declaration_is_read_in_order(file: Path) -> None:
         (f"sources: [{ENTRY.replace('use: true', 'uze: true')}]", r"sources\.0\.use: Field required"),
         (f"sources: [{ENTRY.replace('math', 'Maths!')}]", r"sources\.0\.domains\.0"),
         (f"sources: [{ENTRY}, {ENTRY}]", "declared more than once: a"),
+        (f"sources: [{ENTRY}]\nvalidation: [{ENTRY}]", "declared more than once: a"),
+        (on_hub("id: o/n, prompt_field: q"), r"sources\.0\.hub: .*give a domain, or a domain_field"),
+        (on_hub("id: o/n, prompt_field: q, domain_field: f"), "domain_field and domain_map go together"),
+        (on_hub("id: o/n, prompt_field: q, domain: math, domain_map: {a: math}"), "go together"),
+        (on_hub("id: o/n, prompt_field: q, domain: math, skip_field: f"), "skip_field and skip_prefix"),
+        (on_hub("id: o/n, domain: math"), r"sources\.0\.hub\.prompt_field: Field required"),
     ],
 )
 def test_a_wrong_declaration_says_where(file: Path, text: str, message: str) -> None:
@@ -65,3 +75,17 @@ def test_the_committed_corpus_fits_its_declaration() -> None:
 def test_the_committed_corpus_has_no_prompt_twice() -> None:
     texts = [" ".join(p.text.casefold().split()) for p in read_prompts(DECLARATION.parent / "corpus")]
     assert len(texts) == len(set(texts))
+
+
+def test_the_committed_declaration_pins_what_it_loads_and_keeps_mmlu_apart() -> None:
+    sources = read_sources(DECLARATION)
+    on_the_hub = [source for source in sources.sources if source.hub]
+    assert len(on_the_hub) > 10
+    pinned = [source.name for source in on_the_hub if source.hub and source.hub.revision]
+    assert set(pinned) >= {source.name for source in on_the_hub} - {"counsel_chat", "spider_dev"}
+    for source in on_the_hub:
+        assert source.hub
+        assert {source.hub.domain, *source.hub.domain_map.values()} - {None} <= set(source.domains)
+        assert source.hub.id != "cais/mmlu"
+    assert not any(source.use for source in (*sources.validation, *sources.evaluation))
+    assert {source.name for source in sources.validation} == {"mmlu_dev", "truthfulqa"}

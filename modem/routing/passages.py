@@ -54,6 +54,14 @@ _REQUEST = re.compile(
     re.IGNORECASE,
 )
 
+# "You are Ada, a patient assistant ..." and the rules that follow it say who answers, not what is asked.
+_ROLE = re.compile(
+    r"\s*(?:#+\s*|\d+[.)]\s*|[-*]\s*)?"
+    r"(?:you (?:are|will be|represent|act as)|act as|your (?:name|role|job) is)\b"
+    r"[^?]*\b(?:assistant|chatbot|ai|bot|agent|helper|company)s?\b[^?]*$",
+    re.IGNORECASE,
+)
+
 # A sentence of nothing but these words tells how to answer and not what is asked.
 _INSTRUCTION_WORDS = word_set(
     """
@@ -125,7 +133,9 @@ def _split(text: str) -> list[str]:
 def _is_instruction(sentence: str) -> bool:
     found = words(sentence)
     # One or two such words are as often an option or the start of a list as an instruction.
-    return len(found) >= 3 and all(word in _INSTRUCTION_WORDS for word in found)
+    if len(found) < 3:
+        return False
+    return bool(_ROLE.match(sentence)) or all(word in _INSTRUCTION_WORDS for word in found)
 
 
 def _merge(outer: Parts, inner: Parts) -> Parts:
@@ -169,36 +179,40 @@ def _elements(prompt: str) -> Iterator[tuple[re.Match[str], re.Match[str]]]:
 
 
 def _by_labels(prompt: str) -> Parts:
-    found: dict[str, list[str]] = {"question": [], "passage": [], "ignored": [], "plain": []}
-    for kind, body in _sections(prompt):
-        if body:
+    questions: dict[str, str] = {}
+    found: dict[str, list[str]] = {"passage": [], "ignored": [], "plain": []}
+    for kind, label, body in _sections(prompt):
+        if body and kind == "question":
+            # Of several under one label the last is asked; those before show how to answer.
+            questions[label] = body
+        elif body:
             found[kind].append(body)
-    if found["question"]:
-        return Parts("\n".join(found["question"]), "\n".join(found["passage"] + found["plain"]))
+    if questions:
+        return Parts("\n".join(questions.values()), "\n".join(found["passage"] + found["plain"]))
     if found["passage"] and found["plain"]:
         return Parts("\n".join(found["plain"]), "\n".join(found["passage"]))
     return Parts(prompt)
 
 
-def _sections(prompt: str) -> Iterator[tuple[str, str]]:
-    """Yield each section's kind and text, the text before the first label as plain."""
+def _sections(prompt: str) -> Iterator[tuple[str, str, str]]:
+    """Yield each section's kind, label and text, the text before the first label as plain."""
     labels = [
         match for match in _LABEL.finditer(prompt) if match["mark"] or match["end"] or match["numbered"]
     ]
     if len(labels) > MAX_LABELS:
         labels = []
     starts = [*(match.start() for match in labels), len(prompt)]
-    yield "plain", prompt[: starts[0]].strip()
+    yield "plain", "", prompt[: starts[0]].strip()
     for match, end in zip(labels, starts[1:], strict=True):
         kind = _kind(match)
         body = prompt[match.end() : end].strip()
         if kind == "passage":
             # What follows the last passage after an empty line and asks something is no longer passage.
             passage, asked = _asked_at_the_end(body)
-            yield kind, passage
-            yield "plain", asked
+            yield kind, "", passage
+            yield "plain", "", asked
         else:
-            yield kind, body
+            yield kind, (match[kind] or "").casefold(), body
 
 
 def _kind(match: re.Match[str]) -> str:

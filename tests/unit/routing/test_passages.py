@@ -50,6 +50,30 @@ def test_an_instruction_with_a_topic_of_its_own_stays() -> None:
     assert take_apart(prompt).question == prompt
 
 
+@pytest.mark.parametrize(
+    "role",
+    [
+        "You are Ada, a patient assistant who talks with people everywhere. ",
+        "You represent a company that offers a general assistant.\n",
+        "Act as a friendly chatbot. ",
+    ],
+)
+def test_sentences_on_who_answers_are_dropped(role: str) -> None:
+    assert take_apart(role + ASKED).question == ASKED
+
+
+@pytest.mark.parametrize("label", ["Request", "Question", "### Task", "User"])
+def test_of_several_questions_under_one_label_the_last_is_asked(label: str) -> None:
+    shot = f"{label}: {{}}\nReply: Something.\n\n"
+    prompt = shot.format("What is the integral of x?") + shot.format(STARS) + f"{label}: {ASKED}\nReply:"
+    assert take_apart(prompt).question == ASKED
+
+
+def test_an_instruction_and_its_input_are_both_asked() -> None:
+    prompt = "### Instruction:\nTranslate into French.\n\n### Input:\nThe cat sleeps.\n\n### Response:"
+    assert take_apart(prompt).question == "Translate into French.\nThe cat sleeps."
+
+
 def test_instructions_alone_are_the_question() -> None:
     assert take_apart("Please think step by step.") == Parts("Please think step by step.")
 

@@ -9,7 +9,11 @@ from modem.routing.text import MAX_CHARS
 from modem.routing.worker import Worker
 from modem.types import AddedDomain, DomainScores, RouterIdentity
 
-WARM_UP = ("hi", ("This is as long as what the router will be asked for. " * 20)[:MAX_CHARS])
+WARM_UP = (
+    "hi",
+    ("This is as long as what the router will be asked for. " * 20)[:MAX_CHARS],
+    "Bei einer anderen Sprache braucht es Tabellen, deren Laden Sekunden dauert.",
+)
 """Scored before the first request, so that neither tables nor memory are loaded within one."""
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,12 +13,11 @@ from modem.cli.router import fail
 from modem.errors import ConfigError
 
 if TYPE_CHECKING:
-    from modem.config import GatewayConfig, RouterConfig
+    from modem.config import GatewayConfig
     from modem.routing.base import Router
     from modem.routing.text import RoutingText
     from modem.types import RouterIdentity, RoutingDecision
 
-_FALLBACK = "other"
 _CHUNK = 64
 """Lines between two steps of the progress bar."""
 
@@ -43,33 +41,25 @@ def route(
 
     Exit status: 0 done, 2 the configuration or the input is wrong.
     """
+    from modem.evaluation.measure import decide_all
+    from modem.evaluation.target import load_target
+    from modem.routing.text import plain_routing_text
+
     try:
         if (text is None) == (input_file is None) or (input_file is None) != (output_file is None):
             raise ConfigError("give a text, or both --input and --output")
-        router, gateway = _load(config)
+        router, gateway = load_target(config, None, None)
         if input_file is not None and output_file is not None:
             _route_file(input_file, output_file, router, gateway)
             return
     except ConfigError as error:
         fail(error)
-    from modem.routing.text import plain_routing_text
-
     content = sys.stdin.read() if text == "-" else text or ""
-    (decision,) = decide_all(router, [plain_routing_text(content)], gateway)
+    _, (decision,) = decide_all([plain_routing_text(content)], router, gateway)
     if as_json:
         typer.echo(json.dumps(_as_json(decision, router.identity, gateway), indent=2))
     else:
         _print(decision, router.identity, gateway)
-
-
-def decide_all(
-    router: "Router", texts: "Sequence[RoutingText]", gateway: "GatewayConfig"
-) -> "list[RoutingDecision]":
-    """Score and decide as the gateway does."""
-    from modem.routing.policy import decide, hear, to_score
-
-    scores = router.score(to_score(texts))
-    return [decide(heard, gateway) for heard in hear(texts, scores)]
 
 
 def _route_file(source: Path, target: Path, router: "Router", gateway: "GatewayConfig") -> None:
@@ -79,12 +69,15 @@ def _route_file(source: Path, target: Path, router: "Router", gateway: "GatewayC
         ConfigError: A file cannot be read or written, or a line is wrong; names the line. All lines are
             checked before the first decision.
     """
-    rows = _read_rows(source)
+    from modem.evaluation.measure import decide_all
+    from modem.jsonl import read_objects
+
+    rows = [_checked(row, where) for row, where in read_objects(source, "'prompt' or 'messages'")]
     try:
         with target.open("w", encoding="utf-8") as file, progress_bar("routing") as progress:
             for start in range(0, len(rows), _CHUNK):
                 chunk = rows[start : start + _CHUNK]
-                decisions = decide_all(router, [_routing_text(row) for row in chunk], gateway)
+                _, decisions = decide_all([_routing_text(row) for row in chunk], router, gateway)
                 for row, decision in zip(chunk, decisions, strict=True):
                     file.write(json.dumps({**row, **_fields(decision)}, ensure_ascii=False) + "\n")
                 progress(start + len(chunk), len(rows))
@@ -92,23 +85,7 @@ def _route_file(source: Path, target: Path, router: "Router", gateway: "GatewayC
         raise ConfigError(f"{target}: cannot be written: {error.strerror}") from error
 
 
-def _read_rows(source: Path) -> list[dict[str, Any]]:
-    try:
-        lines = source.read_text(encoding="utf-8").split("\n")
-    except OSError as error:
-        raise ConfigError(f"{source}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{source}: not UTF-8: {error}") from error
-    return [_parse(line, f"{source}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
-
-
-def _parse(line: str, where: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise ConfigError(f"{where}: not JSON: {error}") from error
-    if not isinstance(row, dict):
-        raise ConfigError(f"{where}: expected an object with 'prompt' or 'messages'")
+def _checked(row: dict[str, Any], where: str) -> dict[str, Any]:
     if isinstance(row.get("messages"), list) or isinstance(row.get("prompt"), str):
         return row
     raise ConfigError(f"{where}: needs 'prompt' (a string) or 'messages' (a list)")
@@ -129,39 +106,6 @@ def _fields(decision: "RoutingDecision") -> dict[str, object]:
         "confidence": decision.confidence,
         "scores": dict(decision.scores.scores) if decision.scores else None,
     }
-
-
-def _load(config: Path | None) -> "tuple[Router, GatewayConfig]":
-    """Build the router, added domains included, and the settings that decide."""
-    from modem.config import RouterConfig
-    from modem.routing.added import with_added
-    from modem.routing.load import load_router
-
-    if config is None:
-        router = load_router(RouterConfig())
-        return router, _all_domains(router.domains)
-    router_config, gateway = _read(config)
-    return with_added(load_router(router_config), gateway.added_domains()), gateway
-
-
-def _read(config: Path) -> "tuple[RouterConfig, GatewayConfig]":
-    """Read the router's settings and the Gateway's from a Serve config file."""
-    from modem.serve_config.load import load
-
-    front = load(config).front
-    return front.args.router, front.gateway
-
-
-def _all_domains(domains: tuple[str, ...]) -> "GatewayConfig":
-    """Return a configuration in which every domain of the router is served."""
-    from modem.config import DomainConfig, GatewayConfig, RoutingPolicyConfig
-
-    # What stands behind a domain plays no part in routing, but a domain cannot be without it.
-    expert = {"description": "-", "application": "-", "base_model": "-", "context_length_tokens": 1}
-    return GatewayConfig(
-        domains={domain: DomainConfig.model_validate(expert) for domain in domains},
-        routing=RoutingPolicyConfig(fallback=_FALLBACK if _FALLBACK in domains else domains[0]),
-    )
 
 
 def _as_json(

@@ -67,15 +67,10 @@ def fail(error: Exception) -> NoReturn:
 @contextmanager
 def _bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show a bar on stderr; yields what to call with numbers newly done."""
-    done = 0
+    from modem.evaluation.measure import counting
+
     with progress_bar(what) as progress:
-
-        def step(number: int) -> None:
-            nonlocal done
-            done += number
-            progress(done, total)
-
-        yield step
+        yield counting(progress, total)
 
 
 def _print_table(title: str, found: "Evaluation") -> None:

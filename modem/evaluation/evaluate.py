@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from modem.config import GatewayConfig
 from modem.evaluation.added import AddedFigures, added_figures, can_grow, num_measured_added, read_law
-from modem.evaluation.measure import Cost, Step, accepted_by, measure, measure_cost
+from modem.evaluation.measure import Cost, Step, accepted_by, counting, measure, measure_cost
 from modem.evaluation.metrics import (
     Calibration,
     Classification,
@@ -125,7 +125,7 @@ def evaluate(
     """
     domain = read_law() if add_domain and can_grow(router, read_law()) else None
     total = _num_decisions(sets, wrapped) + (num_measured_added() if domain else 0)
-    step = _counting(progress, total)
+    step = counting(progress, total)
     return Report(
         router=router.identity,
         policy=policy_of(gateway),
@@ -185,15 +185,3 @@ def _without_borderline(
 
 def _num_decisions(sets: Sequence[EvaluationSet], wrapped: Sequence[EvaluationSet]) -> int:
     return sum(len(found.cases) for found in sets) + sum(num_measured(len(w.cases)) for w in wrapped)
-
-
-def _counting(progress: Callable[[int, int], None], total: int) -> Step:
-    """Return a step that adds up."""
-    done = 0
-
-    def step(more: int) -> None:
-        nonlocal done
-        done += more
-        progress(done, total)
-
-    return step

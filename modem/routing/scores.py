@@ -15,10 +15,7 @@ MAX_CHARS_PER_TOKEN = 32
 def to_scores(
     logits: NDArray[np.float32], temperature: float, domains: Sequence[str], texts: Sequence[str]
 ) -> list[DomainScores]:
-    """Return ``softmax(logits / temperature)`` by domain.
-
-    A text of white space says nothing, so it gets the uniform distribution, which a threshold turns into
-    the fallback. No network has seen one in training, and it would guess.
+    """Return ``softmax(logits / temperature)`` by domain; see `by_domain`.
 
     Args:
         logits: Shape ``[n, k]``.
@@ -26,7 +23,23 @@ def to_scores(
         domains: The k columns.
         texts: The n texts that were scored.
     """
-    probabilities = softmax(logits, temperature)
+    return by_domain(softmax(logits, temperature), domains, texts)
+
+
+def by_domain(
+    probabilities: NDArray[np.float64], domains: Sequence[str], texts: Sequence[str]
+) -> list[DomainScores]:
+    """Return probabilities as scores.
+
+    A text of white space says nothing, so it gets the uniform distribution, which a threshold turns into
+    the fallback. No router has seen one in training, and it would guess.
+
+    Args:
+        probabilities: Shape ``[n, k]``.
+        domains: The k columns.
+        texts: The n texts that were scored.
+    """
+    probabilities = probabilities.copy()
     probabilities[[index for index, text in enumerate(texts) if not text.strip()]] = 1 / len(domains)
     return [DomainScores(dict(zip(domains, row, strict=True))) for row in probabilities.tolist()]
 

@@ -65,6 +65,11 @@ def plain_routing_text(prompt: str) -> RoutingText:
     return routing_text([{"role": "user", "content": prompt}])
 
 
+def prompt_text(prompt: str) -> str:
+    """Return the text to classify of a prompt alone; the prompt itself where nothing would be read."""
+    return plain_routing_text(prompt).text or prompt
+
+
 def _combine(parts: Parts, history: str) -> RoutingText:
     """Put the question first, then as much of its surroundings as it needs."""
     question = parts.question

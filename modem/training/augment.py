@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from modem.routing.gist import word_set
+from modem.routing.text import prompt_text
 from modem.training import wordings
-from modem.training.data import Prompt, routed
+from modem.training.data import Prompt
 from modem.training.recipe import AugmentationConfig, Change
 
 _SENTENCE = re.compile(r"(?<=[.!])\s+")
@@ -82,7 +83,7 @@ def speaker(prompts: Sequence[Prompt], config: AugmentationConfig) -> Callable[[
         if index >= len(prompts):
             return noise(rng)
         changes = draw(config, rng)
-        return routed(apply(prompts[index], changes, material, rng))
+        return prompt_text(apply(prompts[index], changes, material, rng))
 
     return say
 

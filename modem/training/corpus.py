@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import modem
 from modem.errors import ConfigError
+from modem.evaluation.sets import COMMITTED, VALIDATION
 from modem.routing.unfamiliar import unfamiliar
 from modem.training import data, hub
 from modem.training.data import Prompt
@@ -13,14 +13,8 @@ from modem.training.dedup import Deduplicated, deduplicate
 from modem.training.recipe import Recipe
 from modem.training.sources import Sources, read_sources
 
-VALIDATION = "validation"
-"""Folder inside the data folder with sets that choose settings and are never trained on."""
-
 OTHER = "other"
 """The domain of what is not in English, and of characters at random."""
-
-COMMITTED_SETS = Path(modem.__path__[0]) / "evaluation" / "sets"
-"""The project's own evaluation sets, which no training may learn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +97,7 @@ def _validation(sources: Sources, folder: Path | None) -> dict[str, list[Prompt]
 
 def _evaluation(recipe: Recipe, home: Path, sources: Sources, folder: Path | None) -> dict[str, list[Prompt]]:
     """Return the sets that are only measured on: ours, those declared, and those the recipe names."""
-    found = _sets(COMMITTED_SETS)
+    found = _sets(COMMITTED)
     if folder is None:
         found |= {source.name: hub.load(source) for source in sources.evaluation if source.hub}
     for given in recipe.evaluation:

@@ -4,7 +4,6 @@ Everything is deterministic and independent of the order of files: prompts are d
 """
 
 import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from modem.errors import ConfigError
-from modem.routing.text import plain_routing_text
+from modem.jsonl import read_objects
+from modem.routing.text import prompt_text
 from modem.training.sources import Sources
+
+_FIELDS = "prompt, domain and source"
 
 HELD_OUT_ONE_IN = 10
 """One prompt in so many is kept back for measuring."""
@@ -39,12 +41,7 @@ class Prompt:
 
     def routed(self) -> str:
         """Return the text as a router gets it in service when a client sends the prompt."""
-        return routed(self.text)
-
-
-def routed(text: str) -> str:
-    """Return what a router reads of a prompt; the prompt itself where it would read nothing."""
-    return plain_routing_text(text).text or text
+        return prompt_text(self.text)
 
 
 def read_prompts(path: Path) -> list[Prompt]:
@@ -72,7 +69,7 @@ def read_apart(path: Path) -> list[Prompt]:
     Raises:
         ConfigError: A line is wrong; names file and line.
     """
-    return [prompt for row, where in _rows(path) for prompt in _apart(row, where, path.stem)]
+    return [prompt for row, where in read_objects(path, _FIELDS) for prompt in _apart(row, where, path.stem)]
 
 
 def declared(prompts: Iterable[Prompt], sources: Sources) -> list[Prompt]:
@@ -169,30 +166,7 @@ def counts(prompts: Sequence[Prompt]) -> dict[tuple[str, str], int]:
 
 
 def _read_file(path: Path) -> list[Prompt]:
-    return [_labelled(row, where) for row, where in _rows(path)]
-
-
-def _rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yield each line's object with its place."""
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8: {error}") from error
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            yield _object(line, f"{path}:{number}"), f"{path}:{number}"
-
-
-def _object(line: str, where: str) -> dict[str, Any]:
-    try:
-        row: Any = json.loads(line)
-    except ValueError as error:
-        raise ConfigError(f"{where}: not JSON: {error}") from error
-    if not isinstance(row, dict):
-        raise ConfigError(f"{where}: expected an object with prompt, domain and source")
-    return row
+    return [_labelled(row, where) for row, where in read_objects(path, _FIELDS)]
 
 
 def _labelled(row: Mapping[str, Any], where: str) -> Prompt:

@@ -1,4 +1,4 @@
-"""What the strategies share: domains as columns, probabilities as scores, an encoder as a function."""
+"""What the strategies share: domains as columns, log loss, an encoder as a function."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modem.errors import ConfigError
-from modem.types import DomainScores
 
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 """From n texts to unit vectors of shape ``[n, dim]``."""
@@ -24,19 +23,6 @@ def columns(labels: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
             f"a strategy is fitted to prompts of two domains or more; there are {list(domains)}"
         )
     return domains, np.array([domains.index(label) for label in labels], dtype=np.int64)
-
-
-def to_scores(
-    domains: Sequence[str], probabilities: NDArray[np.float64], texts: Sequence[str]
-) -> list[DomainScores]:
-    """Return probabilities of shape ``[n, k]`` as scores.
-
-    A text of white space says nothing, so it gets the uniform distribution, which a threshold turns into
-    the fallback.
-    """
-    blank = [index for index, text in enumerate(texts) if not text.strip()]
-    probabilities[blank] = 1 / len(domains)
-    return [DomainScores(dict(zip(domains, row, strict=True))) for row in probabilities.tolist()]
 
 
 def log_loss(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> float:

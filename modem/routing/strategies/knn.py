@@ -4,15 +4,15 @@ Nothing is trained: a prompt that is added to the store counts at once.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from modem.routing.strategies.base import columns, log_loss, to_scores
+from modem.routing.scores import by_domain
+from modem.routing.strategies.base import columns, log_loss
 from modem.routing.strategies.embedded import Encoder, load_encoder
-from modem.routing.strategies.state import identity, read_state, write_state
+from modem.routing.strategies.state import Fitted, read_state
 from modem.types import DomainScores
 
 KIND = "knn"
@@ -29,7 +29,7 @@ _NUM_CHOOSING = 500
 """Known prompts that choose the sharpness, each by its neighbours without itself."""
 
 
-class NeighbourRouter:
+class NeighbourRouter(Fitted):
     """A `modem.routing.base.Router` by neighbours.
 
     Args:
@@ -39,6 +39,8 @@ class NeighbourRouter:
         truth: Their columns; shape ``[m]``.
         sharpness: See `SHARPNESSES`.
     """
+
+    kind = KIND
 
     def __init__(
         self,
@@ -52,18 +54,14 @@ class NeighbourRouter:
         self._encoder, self._embeddings, self._truth = encoder, embeddings, truth
         self._known = embeddings.astype(np.float32)
         self._sharpness = sharpness
-        self.identity = identity(KIND, self._names(), self._arrays())
+        self.identity = self._identity()
 
     def score(self, texts: Sequence[str]) -> list[DomainScores]:
         """Score each text; see `modem.routing.base.Router`."""
         if not texts:
             return []
         cosines = self._encoder.embed(texts) @ self._known.T
-        return to_scores(self.domains, vote(cosines, self._truth, self._sharpness), texts)
-
-    def save(self, folder: Path) -> None:
-        """Write it for `load`."""
-        write_state(folder, KIND, self._names(), self._arrays())
+        return by_domain(vote(cosines, self._truth, self._sharpness), self.domains, texts)
 
     def _names(self) -> dict[str, Any]:
         return {

@@ -1,7 +1,6 @@
 """Words and pairs of words, weighted by TF-IDF, and a linear classifier: no neural network at all."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,8 +8,9 @@ from numpy.typing import NDArray
 
 from modem.errors import ConfigError
 from modem.routing.calibration import softmax
-from modem.routing.strategies.base import columns, to_scores
-from modem.routing.strategies.state import identity, read_state, write_state
+from modem.routing.scores import by_domain
+from modem.routing.strategies.base import columns
+from modem.routing.strategies.state import Fitted, read_state
 from modem.types import DomainScores
 
 KIND = "tfidf-linear"
@@ -22,7 +22,7 @@ C = 10.0
 """Inverse strength of the L2 penalty."""
 
 
-class LexicalRouter:
+class LexicalRouter(Fitted):
     """A `modem.routing.base.Router` on words.
 
     Args:
@@ -35,6 +35,8 @@ class LexicalRouter:
     Raises:
         ConfigError: scikit-learn is missing.
     """
+
+    kind = KIND
 
     def __init__(
         self,
@@ -49,18 +51,14 @@ class LexicalRouter:
         self._idf, self._weights, self._bias = idf, weights, bias
         self._vectorizer = _vectorizer({term: column for column, term in enumerate(vocabulary)})
         self._vectorizer.idf_ = idf
-        self.identity = identity(KIND, self._names(), self._arrays())
+        self.identity = self._identity()
 
     def score(self, texts: Sequence[str]) -> list[DomainScores]:
         """Score each text; see `modem.routing.base.Router`."""
         if not texts:
             return []
         logits = self._vectorizer.transform(texts) @ self._weights.T + self._bias
-        return to_scores(self.domains, softmax(np.asarray(logits, dtype=np.float64)), texts)
-
-    def save(self, folder: Path) -> None:
-        """Write it for `load`."""
-        write_state(folder, KIND, self._names(), self._arrays())
+        return by_domain(softmax(np.asarray(logits, dtype=np.float64)), self.domains, texts)
 
     def _names(self) -> dict[str, list[str]]:
         return {"domains": list(self.domains), "vocabulary": self._vocabulary}

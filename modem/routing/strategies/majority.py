@@ -1,19 +1,19 @@
 """The share of each domain in the data, whatever the text: what any router has to beat."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from modem.routing.strategies.base import columns, to_scores
-from modem.routing.strategies.state import identity, read_state, write_state
+from modem.routing.scores import by_domain
+from modem.routing.strategies.base import columns
+from modem.routing.strategies.state import Fitted, read_state
 from modem.types import DomainScores
 
 KIND = "majority"
 
 
-class MajorityRouter:
+class MajorityRouter(Fitted):
     """A `modem.routing.base.Router` that does not read.
 
     Args:
@@ -21,18 +21,16 @@ class MajorityRouter:
         shares: Of each in the data; shape ``[k]``, summing to 1.
     """
 
+    kind = KIND
+
     def __init__(self, domains: Sequence[str], shares: NDArray[np.float64]) -> None:
         self.domains = tuple(domains)
         self._shares = shares
-        self.identity = identity(KIND, self._names(), self._arrays())
+        self.identity = self._identity()
 
     def score(self, texts: Sequence[str]) -> list[DomainScores]:
         """Give every text the same scores."""
-        return to_scores(self.domains, np.tile(self._shares, (len(texts), 1)), texts)
-
-    def save(self, folder: Path) -> None:
-        """Write it for `load`."""
-        write_state(folder, KIND, self._names(), self._arrays())
+        return by_domain(np.tile(self._shares, (len(texts), 1)), self.domains, texts)
 
     def _names(self) -> dict[str, list[str]]:
         return {"domains": list(self.domains)}

@@ -6,16 +6,16 @@ added or removed by adding or subtracting its own sums, and no other domain's pr
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from modem.routing.calibration import softmax
-from modem.routing.strategies.base import columns, log_loss, to_scores
+from modem.routing.scores import by_domain
+from modem.routing.strategies.base import columns, log_loss
 from modem.routing.strategies.embedded import Encoder, load_encoder
-from modem.routing.strategies.state import identity, read_state, write_state
+from modem.routing.strategies.state import Fitted, read_state
 from modem.types import DomainScores
 
 KIND = "ridge"
@@ -40,7 +40,7 @@ class Sums:
     total: NDArray[np.float64]
 
 
-class RidgeRouter:
+class RidgeRouter(Fitted):
     """A `modem.routing.base.Router` by ridge regression.
 
     Args:
@@ -49,18 +49,20 @@ class RidgeRouter:
         sharpness: Factor from what the regression says to logits.
     """
 
+    kind = KIND
+
     def __init__(self, encoder: Encoder, sums: Mapping[str, Sums], sharpness: float) -> None:
         self.domains = tuple(sorted(sums))
         self._encoder, self._sums, self._sharpness = encoder, dict(sums), sharpness
         self._weights = _solve([sums[domain] for domain in self.domains])
-        self.identity = identity(KIND, self._names(), self._arrays())
+        self.identity = self._identity()
 
     def score(self, texts: Sequence[str]) -> list[DomainScores]:
         """Score each text; see `modem.routing.base.Router`."""
         if not texts:
             return []
         said = _with_one(self._encoder.embed(texts)) @ self._weights
-        return to_scores(self.domains, softmax(self._sharpness * said), texts)
+        return by_domain(softmax(self._sharpness * said), self.domains, texts)
 
     def with_domain(self, domain: str, examples: Sequence[str]) -> "RidgeRouter":
         """Return a router that knows one more domain, from examples of it alone."""
@@ -71,10 +73,6 @@ class RidgeRouter:
         """Return a router that never knew a domain."""
         kept = {name: sums for name, sums in self._sums.items() if name != domain}
         return RidgeRouter(self._encoder, kept, self._sharpness)
-
-    def save(self, folder: Path) -> None:
-        """Write it for `load`."""
-        write_state(folder, KIND, self._names(), self._arrays())
 
     def _names(self) -> dict[str, Any]:
         return {

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,31 @@ _NUMBERS = "strategy.safetensors"
 _REMEDY = "write one with: modem router compare --data DIR --out FOLDER"
 
 Arrays = Mapping[str, NDArray[Any]]
+
+
+class Fitted(ABC):
+    """A strategy that has learnt something and can be written down.
+
+    Attributes:
+        kind: Of the strategy.
+    """
+
+    kind: ClassVar[str]
+
+    def save(self, folder: Path) -> None:
+        """Write it for the ``load`` of its module."""
+        write_state(folder, self.kind, self._names(), self._arrays())
+
+    def _identity(self) -> RouterIdentity:
+        return identity(self.kind, self._names(), self._arrays())
+
+    @abstractmethod
+    def _names(self) -> Mapping[str, Any]:
+        """Return what JSON can hold of what was learnt."""
+
+    @abstractmethod
+    def _arrays(self) -> Arrays:
+        """Return the rest."""
 
 
 def write_state(folder: Path, kind: str, names: Mapping[str, Any], arrays: Arrays) -> None:

@@ -80,12 +80,15 @@ def test_of_a_training_folder_the_held_out_part(config: Path, tmp_path: Path) ->
     assert [group["name"] for group in held_out["sources"]] == ["s0", "s1", "s2"]
 
 
-def test_a_folder_gets_json_markdown_and_plots(config: Path, data: Path, tmp_path: Path) -> None:
+def test_a_folder_gets_json_markdown_and_plots(
+    config: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["/usr/bin/modem", "router", "eval", "--data", "two words"])
     result = run("--data", data, "--config", config, "--no-own", "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
     found = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert found["format"] == "modem-evaluation-1"
-    assert found["command"].startswith("modem ")
+    assert found["command"] == "modem router eval --data 'two words'"
     assert "# Evaluation of `keyword` 1" in (tmp_path / "out" / "evaluation.md").read_text()
     assert len(list((tmp_path / "out" / "plots").glob("*.png"))) == 6
 

@@ -7,7 +7,8 @@ import pytest
 
 from modem.errors import ConfigError
 from modem.routing import encoder as encoder_module
-from modem.routing.encoder import MAX_CHARS, SentenceEncoder
+from modem.routing.encoder import MAX_TOKENS, SentenceEncoder
+from modem.routing.scores import MAX_CHARS_PER_TOKEN
 from tests.unit.routing.minilm import minilm
 
 TEXTS = ["The cat sits on the mat.", "A cat is on a rug.", "Integrate x squared.", "hi", "word " * 90]
@@ -49,7 +50,8 @@ def test_what_lies_beyond_the_limit_is_not_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "   ", "\ud800 lone surrogate", "\x00", "z" * (3 * MAX_CHARS), "数学 🎲"]
+    "text",
+    ["", "   ", "\ud800 lone surrogate", "\x00", "z" * (3 * MAX_TOKENS * MAX_CHARS_PER_TOKEN), "数学 🎲"],
 )
 def test_odd_texts_have_a_finite_embedding(text: str) -> None:
     assert np.isfinite(minilm().encode([text])).all()

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from modem.errors import ConfigError
-from modem.training import corpus as module
+from modem.evaluation.sets import COMMITTED
 from modem.training.corpus import OTHER, Corpus, gather
 from modem.training.recipe import Recipe
 from tests.unit.training.prompts import SOURCES, Row, corpus, rows, write
@@ -73,7 +73,7 @@ def test_sets_that_the_recipe_names_are_never_learnt(tmp_path: Path) -> None:
 
 
 def test_the_projects_own_sets_are_never_learnt(tmp_path: Path) -> None:
-    files = sorted(module.COMMITTED_SETS.glob("*.jsonl"))
+    files = sorted(COMMITTED.glob("*.jsonl"))
     assert files
     line = json.loads(files[0].read_text(encoding="utf-8").splitlines()[0])
     text = line.get("prompt") or next(m["content"] for m in line["messages"] if m["role"] == "user")

@@ -9,6 +9,7 @@ from modem.cli import (
     route,
     router,
     router_add_domain,
+    router_boilerplate,
     router_calibrate,
     router_compare,
     router_eval,
@@ -28,6 +29,7 @@ app.command(name="up")(up.up)
 app.add_typer(router.app, name="router")
 router.app.command(name="eval")(router_eval.evaluate_command)
 router.app.command(name="compare")(router_compare.compare_command)
+router.app.command(name="boilerplate")(router_boilerplate.boilerplate)
 router.app.command(name="calibrate")(router_calibrate.calibrate)
 router.app.command(name="add-domain")(router_add_domain.add_domain)
 app.command(name="route")(route.route)

@@ -9,7 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modem.errors import ConfigError
-from modem.routing.folder import MODEL, REMEDY, TOKENIZER, Background, read_background, read_router_file
+from modem.routing.folder import (
+    MODEL,
+    REMEDY,
+    TOKENIZER,
+    Background,
+    RouterFile,
+    read_background,
+    read_router_file,
+)
+from modem.routing.neighbours import Neighbours, read_points
 from modem.routing.network_router import NetworkRouter, Outputs
 from modem.routing.scores import readable
 from modem.types import RouterIdentity
@@ -44,9 +53,11 @@ class CompactRouter(NetworkRouter):
         self._tokenizer = _load_tokenizer(folder / TOKENIZER, about.max_tokens)
         self._session = _load_session(folder / MODEL)
         self._inputs = [given.name for given in self._session.get_inputs()]
+        self._neighbours: Neighbours | None = None
         self._pool = ThreadPoolExecutor(num_threads, "compact-router") if num_threads > 1 else None
         self._dim = self._probe(folder / MODEL)
         self._background = read_background(folder, self._dim, len(self.domains))
+        self._neighbours = _neighbours(folder, about, self._dim)
 
     def background(self) -> Background | None:
         """Return embeddings of prompts it was trained on, if its folder has any."""
@@ -65,7 +76,9 @@ class CompactRouter(NetworkRouter):
         columns = dict(zip(INPUTS, (tokens.ids, tokens.attention_mask, tokens.type_ids), strict=True))
         inputs = {name: np.array([columns[name]], dtype=np.int64) for name in self._inputs}
         logits, embedding = self._session.run(OUTPUTS, inputs)
-        return logits[0], embedding[0]
+        if self._neighbours is None:
+            return logits[0], embedding[0]
+        return self._neighbours.mix(logits[0], embedding[0]), embedding[0]
 
     def _probe(self, model: Path) -> int:
         """Score a text to see whether tokenizer, model and domains fit; return the embeddings' length."""
@@ -83,6 +96,13 @@ class CompactRouter(NetworkRouter):
         if not (np.isfinite(logits).all() and np.isfinite(embedding).all()):
             raise ConfigError(f"router.model: {model} puts out numbers that are not finite; {REMEDY}")
         return len(embedding)
+
+
+def _neighbours(folder: Path, about: RouterFile, dim: int) -> Neighbours | None:
+    """Return who votes beside the head, if anybody does."""
+    if about.neighbours is None:
+        return None
+    return Neighbours(read_points(folder, dim, len(about.domains), REMEDY), about.neighbours)
 
 
 def _load_tokenizer(file: Path, max_tokens: int) -> Any:

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, StringConstraints, ValidationError, fiel
 
 from modem.config import Config, DomainId
 from modem.errors import ConfigError
+from modem.routing.neighbours import NeighboursConfig
 
 MODEL = "model.onnx"
 TOKENIZER = "tokenizer.json"
@@ -33,6 +34,7 @@ class RouterFile(Config):
         max_tokens: Tokens of a text that are read, special tokens included.
         trained_on: Date of the training, ISO 8601.
         base: The encoder it was trained from.
+        neighbours: How the training prompts vote beside the head; None: they do not.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -45,6 +47,7 @@ class RouterFile(Config):
     max_tokens: int = Field(ge=3, le=8192)
     trained_on: str = ""
     base: str = ""
+    neighbours: NeighboursConfig | None = None
 
     @field_validator("domains")
     @classmethod

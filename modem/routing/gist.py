@@ -77,19 +77,28 @@ def is_sparse(text: str) -> bool:
 
 
 def leans(text: str) -> bool:
-    """Whether a question is hardly to be understood without what came before or with it.
+    """Whether a question is hardly to be understood without what was said before.
 
     It has few content words, and one at most, or a beginning ("and in Python?", "what about gold?") or a
     word ("the second one") that points back. "Capital of France?" points nowhere.
     """
-    if not is_sparse(text):
-        return False
+    return is_sparse(text) and (num_content_words(text) <= 1 or _points_back(text))
+
+
+def needs_passages(text: str) -> bool:
+    """Whether a question is hardly to be understood without the text that it came with.
+
+    It has no content word ("Summarise the following."), or one and a word that points ("What does this drug
+    do?"). More than that tells its topic better than passages do, which are often of another.
+    """
+    num_words = num_content_words(text)
+    return num_words == 0 or (num_words == 1 and _points_back(text))
+
+
+def _points_back(text: str) -> bool:
     found = words(text)
-    return (
-        num_content_words(text) <= 1
-        or found[0] in _OPENERS
-        or bool(_ABOUT.match(text))
-        or not _ANAPHORA.isdisjoint(found)
+    return found[:1] != [] and (
+        found[0] in _OPENERS or bool(_ABOUT.match(text)) or not _ANAPHORA.isdisjoint(found)
     )
 
 

@@ -42,11 +42,11 @@ class NetworkRouter(ABC):
 
     def score(self, texts: Sequence[str]) -> list[DomainScores]:
         """Score each text; see `modem.routing.base.Router`."""
-        return to_scores(self._outputs(texts).logits, self._temperature, self.domains, texts)
+        return to_scores(self.outputs(texts).logits, self._temperature, self.domains, texts)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed each text; see `modem.routing.base.Embedder`. Free for the texts scored last."""
-        return self._outputs(texts).embeddings
+        return self.outputs(texts).embeddings
 
     @abstractmethod
     def background(self) -> Background | None:
@@ -56,8 +56,8 @@ class NetworkRouter(ABC):
     def _run(self, texts: Sequence[str]) -> Outputs:
         """Run the network, for no texts too."""
 
-    def _outputs(self, texts: Sequence[str]) -> Outputs:
-        """Return the outputs, of the latest texts without another pass: added domains need both."""
+    def outputs(self, texts: Sequence[str]) -> Outputs:
+        """Return what the network puts out; for the latest texts without another pass: two may ask for it."""
         asked = tuple(texts)
         if self._latest is None or self._latest[0] != asked:
             self._latest = (asked, self._run(asked))

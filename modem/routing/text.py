@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modem.routing.gist import gist, leans, num_content_words
-from modem.routing.passages import Parts, take_apart
+from modem.routing.gist import gist, leans, needs_passages, num_content_words
+from modem.routing.parts import Parts
+from modem.routing.passages import take_apart
 
 MAX_CHARS = 900
 """Characters that are classified: some 200 tokens of English, inside the encoder's window of 256."""
@@ -73,7 +74,8 @@ def prompt_text(prompt: str) -> str:
 def _combine(parts: Parts, history: str) -> RoutingText:
     """Put the question first, then as much of its surroundings as it needs."""
     question = parts.question
-    context = (parts.passages or history) if leans(question) else ""
+    context = parts.passages if needs_passages(question) else ""
+    context = context or (history if leans(question) else "")
     text = _join([gist(question, MAX_CHARS // 2), gist(context, MAX_CHARS // 2)]) if context else ""
     says_nothing = num_content_words(question) == 0 and not parts.passages
     return RoutingText(text or gist(question, MAX_CHARS), history, says_nothing)

@@ -3,6 +3,7 @@
 Pure: chance is an argument. Whatever is put around a prompt, its own words stay, but for misspellings.
 """
 
+import json
 import random
 import re
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from modem.routing.gist import word_set
 from modem.routing.text import prompt_text
 from modem.training import wordings
+from modem.training.boilerplate import CONTEXT, PROMPT, Template
 from modem.training.data import Prompt
 from modem.training.recipe import AugmentationConfig, Change
 
@@ -52,6 +54,7 @@ _ORDER: tuple[Change, ...] = (
     "reasoning",
     "examples",
     "passage",
+    "template",
 )
 
 
@@ -62,13 +65,17 @@ class Material:
     Attributes:
         sentences: Statements, for passages.
         prompts: For examples.
+        templates: What applications put around a prompt.
     """
 
     sentences: tuple[str, ...]
     prompts: tuple[str, ...]
+    templates: tuple[Template, ...] = ()
 
 
-def speaker(prompts: Sequence[Prompt], config: AugmentationConfig) -> Callable[[int, random.Random], str]:
+def speaker(
+    prompts: Sequence[Prompt], config: AugmentationConfig, templates: Sequence[Template] = ()
+) -> Callable[[int, random.Random], str]:
     """Return what says prompt number i as a router reads it, changed or as it stands.
 
     Numbers beyond the last prompt are characters at random.
@@ -76,8 +83,9 @@ def speaker(prompts: Sequence[Prompt], config: AugmentationConfig) -> Callable[[
     Args:
         prompts: The training prompts; passages and examples are made of them too.
         config: How often they are changed, and how.
+        templates: For the change of that name; those that are held out are not used.
     """
-    material = gather_material(prompts)
+    material = gather_material(prompts, [template for template in templates if not template.held_out])
 
     def say(index: int, rng: random.Random) -> str:
         if index >= len(prompts):
@@ -108,11 +116,11 @@ def apply(prompt: Prompt, changes: Sequence[Change], material: Material, rng: ra
     return text
 
 
-def gather_material(prompts: Sequence[Prompt]) -> Material:
+def gather_material(prompts: Sequence[Prompt], templates: Sequence[Template] = ()) -> Material:
     """Collect the statements in training prompts: sentences that ask nothing."""
     sentences = (s.strip() for prompt in prompts for s in _SENTENCE.split(prompt.text))
     found = dict.fromkeys(s for s in sentences if _is_statement(s))
-    return Material(tuple(found), tuple(prompt.text for prompt in prompts))
+    return Material(tuple(found), tuple(prompt.text for prompt in prompts), tuple(templates))
 
 
 def _is_statement(sentence: str) -> bool:
@@ -208,7 +216,8 @@ def _passage(text: str, prompt: Prompt, material: Material, rng: random.Random) 
 
 
 def _statements(material: Material, rng: random.Random, number: int) -> str:
-    return " ".join(rng.choices(material.sentences, k=number))[:_MAX_PASSAGE_CHARS]
+    found = rng.choices(material.sentences, k=number) if material.sentences else []
+    return " ".join(found)[:_MAX_PASSAGE_CHARS]
 
 
 def _examples(text: str, prompt: Prompt, material: Material, rng: random.Random) -> str:
@@ -223,6 +232,21 @@ def _examples(text: str, prompt: Prompt, material: Material, rng: random.Random)
     return separator.join([*lines, _fill(last, prompt=text)])
 
 
+def _template(text: str, prompt: Prompt, material: Material, rng: random.Random) -> str:
+    """Put the text into what an application puts around it."""
+    if not material.templates:
+        return text
+    return wrap(text, rng.choice(material.templates), material, rng)
+
+
+def wrap(text: str, template: Template, material: Material, rng: random.Random) -> str:
+    """Fill a template: quoted as JSON wants it where it stands in quotes, and with statements for context."""
+    if f'"{PROMPT}"' in template.text and "{" in template.text.replace(PROMPT, ""):
+        text = json.dumps(text, ensure_ascii=False)[1:-1]
+    context = _statements(material, rng, rng.randint(2, 40)) if CONTEXT in template.text else ""
+    return _fill(template.text, prompt=text, context=context)
+
+
 _CHANGES: dict[Change, Callable[[str, Prompt, Material, random.Random], str]] = {
     "instruction": _wrapped(wordings.INSTRUCTIONS),
     "reasoning": _wrapped(wordings.REASONING),
@@ -233,4 +257,5 @@ _CHANGES: dict[Change, Callable[[str, Prompt, Material, random.Random], str]] = 
     "plain": _plain,
     "passage": _passage,
     "examples": _examples,
+    "template": _template,
 }

@@ -1,6 +1,6 @@
 """The prompts of one training: gathered, deduplicated, drawn, split."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,9 +8,10 @@ from modem.errors import ConfigError
 from modem.evaluation.sets import COMMITTED, VALIDATION
 from modem.routing.unfamiliar import unfamiliar
 from modem.training import data, hub
+from modem.training.boilerplate import Template, read_templates
 from modem.training.data import Prompt
 from modem.training.dedup import Deduplicated, deduplicate
-from modem.training.recipe import Recipe
+from modem.training.recipe import PointsConfig, Recipe, SampleConfig
 from modem.training.sources import Sources, read_sources
 
 OTHER = "other"
@@ -28,6 +29,8 @@ class Corpus:
         validation: Sets from elsewhere, by file name; empty if there are none.
         deduplicated: What was dropped before the sample was drawn.
         missing: Sources that should be learnt but had no prompts.
+        templates: What applications put around a prompt.
+        voting: The prompts that vote beside a compact router's head; empty if none do.
     """
 
     sources: Sources
@@ -36,6 +39,8 @@ class Corpus:
     validation: Mapping[str, Sequence[Prompt]]
     deduplicated: Deduplicated
     missing: Sequence[str] = ()
+    templates: Sequence[Template] = ()
+    voting: Sequence[Prompt] = ()
 
     def domains(self) -> tuple[str, ...]:
         """Return the domains that are learnt, sorted."""
@@ -58,6 +63,7 @@ def gather(recipe: Recipe, home: Path, folder: Path | None) -> Corpus:
         ConfigError: A file is missing or wrong, with file and line, or too little is left to train on.
     """
     declaration = home / recipe.sources
+    templates = read_templates(home / recipe.templates) if recipe.templates else []
     sources = read_sources(declaration)
     own = {source.name: declaration.parent / source.path for source in sources.sources if source.path}
     validation = _validation(sources, folder)
@@ -65,14 +71,19 @@ def gather(recipe: Recipe, home: Path, folder: Path | None) -> Corpus:
     prompts = [p for place in sorted(set(own.values())) for p in data.read_prompts(place)]
     prompts += _others(sources, folder)
     found = deduplicate(_ordered(data.declared(prompts, sources), own), apart)
-    drawn = data.sample(
-        found.prompts, recipe.sample.per_domain, recipe.sample.per_source, recipe.seed, whole=own
-    )
-    training, held_out = data.split(map(_to_other, drawn))
+    training, held_out = _draw(found.prompts, recipe.sample, recipe.seed, own)
+    voting, _ = _draw(found.prompts, recipe.neighbours, recipe.seed, own) if recipe.neighbours else ([], [])
     missing = {s.name for s in sources.sources if s.use} - {prompt.source for prompt in prompts}
-    corpus = Corpus(sources, training, held_out, validation, found, sorted(missing))
+    corpus = Corpus(sources, training, held_out, validation, found, sorted(missing), templates, voting)
     _check(corpus)
     return corpus
+
+
+def _draw(
+    prompts: Sequence[Prompt], size: SampleConfig | PointsConfig, seed: int, whole: Collection[str]
+) -> tuple[list[Prompt], list[Prompt]]:
+    """Return a balanced sample in two parts, the second of which nothing may be learnt from."""
+    return data.split(map(_to_other, data.sample(prompts, size.per_domain, size.per_source, seed, whole)))
 
 
 def _to_other(prompt: Prompt) -> Prompt:

@@ -7,6 +7,7 @@ from typing import Any
 from modem.training.corpus import Corpus
 from modem.training.data import counts
 from modem.training.metrics import Evaluation
+from modem.training.neighbours import Chosen
 from modem.training.run import NUM_COMPARED, Trained
 from modem.training.select import Candidate
 
@@ -25,6 +26,7 @@ def metrics(trained: Trained, corpus: Corpus, command: str) -> dict[str, Any]:
         "seconds": round(trained.seconds, 1),
         "sets": {name: dataclasses.asdict(found.figures) for name, found in trained.measured.items()},
         "wise_ft": [_candidate(candidate) for candidate in trained.candidates],
+        "neighbours": _neighbours(trained.neighbours),
         "linear_probe": None
         if trained.probe is None
         else {"c": trained.probe.c, "log_loss": trained.probe.log_loss},
@@ -35,6 +37,17 @@ def metrics(trained: Trained, corpus: Corpus, command: str) -> dict[str, Any]:
         },
         "data": _data(corpus),
         "recipe": trained.recipe.model_dump(mode="json"),
+    }
+
+
+def _neighbours(chosen: Chosen | None) -> dict[str, Any] | None:
+    if chosen is None:
+        return None
+    return {
+        **chosen.config.model_dump(),
+        "final_temperature": chosen.temperature,
+        "log_loss": chosen.log_loss,
+        "log_loss_of_the_head": chosen.without,
     }
 
 

@@ -4,7 +4,7 @@ import datetime
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from modem.training.recipe import Recipe
 
 FORMAT = "modem-router-1"
 
-NUM_BACKGROUND = 500
+NUM_BACKGROUND = 1500
 """Training prompts whose embeddings go along: what an added domain has to be told from."""
 
 WEIGHTS = {"compact": MODEL, "encoder": "model.safetensors"}
@@ -73,6 +73,12 @@ def write_router(
             "pad_token_id": loaded.tokenizer.pad_token_id,
         },
     )
+
+
+def add_to_router(out: Path, content: Mapping[str, Any]) -> None:
+    """Add to what `write_router` wrote, or replace parts of it."""
+    file = out / ROUTER
+    write_json(file, {**json.loads(file.read_text(encoding="utf-8")), **content})
 
 
 def version_of(weights: Path, today: datetime.date) -> str:

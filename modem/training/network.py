@@ -45,7 +45,13 @@ class CompactNetwork(nn.Module):  # type: ignore[misc] # torch is not typed unde
             inputs["token_type_ids"] = token_type_ids
         hidden = self.encoder(**inputs).last_hidden_state
         mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
-        mean = (hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+        return self._classify((hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1))
+
+    def alone(self, input_ids: Tensor) -> dict[str, Tensor]:
+        """Classify texts of one length, which need no mask: shape ``[n, t]``; returns the same."""
+        return self._classify(self.encoder(input_ids=input_ids).last_hidden_state.mean(dim=1))
+
+    def _classify(self, mean: Tensor) -> dict[str, Tensor]:
         embedding = nn.functional.normalize(mean, dim=1)
         return {"logits": self.head(embedding), "embedding": embedding}
 

@@ -13,7 +13,16 @@ from modem.errors import ConfigError
 from modem.routing.encoder import PACKAGE
 
 Change = Literal[
-    "instruction", "reasoning", "options", "preamble", "fence", "typos", "plain", "passage", "examples"
+    "instruction",
+    "reasoning",
+    "options",
+    "preamble",
+    "fence",
+    "typos",
+    "plain",
+    "passage",
+    "examples",
+    "template",
 ]
 """One way to say a training prompt otherwise; see `modem.training.augment`."""
 
@@ -28,6 +37,7 @@ DEFAULT_WEIGHTS: Mapping[Change, float] = {
     "plain": 1.0,
     "passage": 1.5,
     "examples": 1.0,
+    "template": 6.0,
 }
 
 
@@ -85,6 +95,20 @@ class AugmentationConfig(Strict):
         return self
 
 
+class PointsConfig(Strict):
+    """The training prompts that vote beside the head of a compact router (`modem.routing.neighbours`).
+
+    Attributes:
+        dim: Principal components of the embeddings that are kept.
+        per_domain: Most prompts of a domain, as in `SampleConfig`; those that are held out never vote.
+        per_source: Most prompts of a source within a domain.
+    """
+
+    dim: int = Field(default=128, ge=1)
+    per_domain: int = Field(default=4800, ge=1)
+    per_source: int = Field(default=400, ge=1)
+
+
 class Recipe(Strict):
     """Settings of one training.
 
@@ -94,6 +118,8 @@ class Recipe(Strict):
         name: Of the router; reported with every decision.
         base: ``package``, a folder or a hub id of the encoder to start from.
         sources: Declaration of the data, relative to the recipe's file.
+        templates: JSONL file, or folder of them, with what applications put around a prompt
+            (`modem.training.boilerplate.Template`), relative to the recipe's file; empty: none.
         evaluation: JSONL files or folders that must not be learnt, relative to the recipe's file;
             beside the validation sets and those in this package.
         sample: How many prompts are drawn.
@@ -124,12 +150,14 @@ class Recipe(Strict):
         wise_ft_alpha: The final weights are ``(1 - alpha) * before + alpha * after`` training
             (WiSE-FT, arXiv 2109.01903); of several alphas the one with the least mean log loss
             over the held-out and the validation prompts is taken.
+        neighbours: Who votes beside the head; how is chosen by the same log loss. None: nobody.
     """
 
     kind: Literal["compact", "encoder"] = "compact"
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     base: str = PACKAGE
     sources: str = "sources.yaml"
+    templates: str = ""
     evaluation: tuple[str, ...] = ()
     sample: SampleConfig = SampleConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
@@ -154,6 +182,7 @@ class Recipe(Strict):
     checkpoint_steps: int = Field(default=500, ge=1)
     linear_probe: bool = False
     wise_ft_alpha: Alpha | Annotated[tuple[Alpha, ...], Field(min_length=1)] = 1.0
+    neighbours: PointsConfig | None = None
 
     @model_validator(mode="after")
     def _prior_leaves_something(self) -> Self:
@@ -170,6 +199,8 @@ class Recipe(Strict):
                 "linear_probe and wise_ft_alpha are for kind 'compact': the head of an 'encoder' starts "
                 "from nothing, so there is no model before training to go back to"
             )
+        if self.kind == "encoder" and (self.neighbours or self.prior):
+            raise ValueError("neighbours and prior are for kind 'compact'; leave them out for an 'encoder'")
         return self
 
     @property

@@ -17,6 +17,7 @@ from modem.routing.base import Embedder, Router
 from modem.routing.calibration import softmax
 from modem.routing.folder import BACKGROUND
 from modem.routing.load import load_router
+from modem.routing.network_router import NetworkRouter, Outputs
 from modem.training import dedup, folder
 from modem.training.augment import speaker
 from modem.training.checkpoints import begin, finish
@@ -25,6 +26,7 @@ from modem.training.data import Prompt
 from modem.training.fit import Fit
 from modem.training.loading import Loaded, load
 from modem.training.metrics import Evaluation, evaluate
+from modem.training.neighbours import Chosen, Scored, choose, fit_points, write_points
 from modem.training.probe import fit_probe
 from modem.training.recipe import Recipe
 from modem.training.select import MAX_PROMPTS, Candidate, select
@@ -66,6 +68,7 @@ class Trained:
         probe: The linear probe it started from; None without one.
         candidates: The mixtures of the weights before and after training, the one taken first;
             empty for a kind that mixes none.
+        neighbours: How the neighbours vote; None if they do not.
         measured: The written router on each set that chose, as it is served.
         max_difference: Greatest difference of a probability between the written router and the network
             that was trained, on `NUM_COMPARED` held-out prompts: what quantising or bfloat16 brings.
@@ -79,6 +82,7 @@ class Trained:
     domains: tuple[str, ...]
     probe: Fit | None
     candidates: tuple[Candidate, ...]
+    neighbours: Chosen | None
     measured: Mapping[str, Measured]
     max_difference: float
     weights_bytes: int
@@ -100,12 +104,15 @@ def train(recipe: Recipe, corpus: Corpus, out: Path, resume: bool, today: dateti
         ConfigError: The base cannot be loaded, or the folder holds another unfinished training.
     """
     started = time.monotonic()
+    out = out.absolute()  # "shipped" by itself is the name of the package's own router
     domains = corpus.domains()
     checkpoints = begin(recipe, out, resume)
     folder.write_json(out / "dedup.json", dedup.report(corpus.deduplicated))
     loaded = load(recipe, domains)
     probe, candidates = _learn(recipe, corpus, loaded, checkpoints, bar)
     version = _write(recipe, loaded, domains, out, today)
+    max_difference = _difference(recipe, loaded, corpus.held_out, out)
+    neighbours = _let_vote(recipe, corpus, domains, out, bar) if recipe.neighbours else None
     router = load_router(RouterConfig(kind=recipe.kind, model=str(out)))
     folder.write_background(out, corpus.training, domains, cast(Embedder, router))
     sets = corpus.measured_on()
@@ -118,8 +125,9 @@ def train(recipe: Recipe, corpus: Corpus, out: Path, resume: bool, today: dateti
         domains=domains,
         probe=probe,
         candidates=candidates,
+        neighbours=neighbours,
         measured=measured,
-        max_difference=_difference(recipe, loaded, corpus.held_out, measured["held_out"]),
+        max_difference=max_difference,
         weights_bytes=(out / folder.WEIGHTS[recipe.kind]).stat().st_size,
         seconds=time.monotonic() - started,
     )
@@ -141,7 +149,7 @@ def _learn(
             probe = fit_probe(loaded, corpus, recipe.max_tokens, step)
     before = snapshot(loaded.network)
     labels = _labels(recipe, corpus)
-    say = speaker(corpus.training, recipe.augmentation)
+    say = speaker(corpus.training, recipe.augmentation, corpus.templates)
     prompts = Prompts(say, labels, loaded.tokenizer, recipe.max_tokens, recipe.seed)
     fine_tune(loaded, recipe, prompts, _class_weights(recipe, labels), checkpoints)
     if recipe.kind == "encoder":
@@ -210,10 +218,50 @@ def _measure(
     return Measured(probabilities, labels, evaluate(probabilities, labels, domains))
 
 
-def _difference(recipe: Recipe, loaded: Loaded, prompts: Sequence[Prompt], measured: Measured) -> float:
-    """Return the greatest difference of a probability between the network and what was written."""
+def _let_vote(recipe: Recipe, corpus: Corpus, domains: Sequence[str], out: Path, bar: Bar) -> Chosen:
+    """Write the neighbours of a compact router, and how they vote into its file."""
+    from modem.routing.compact import CompactRouter
+
+    assert recipe.neighbours is not None
+    network = CompactRouter(out)
+    sets = corpus.measured_on()
+    with bar("neighbours", len(corpus.voting) + sum(map(len, sets.values()))) as step:
+        found = _outputs(network, corpus.voting, step)
+        bias = prior_shift(recipe.prior, domains)
+        points = fit_points(found.embeddings, _columns(corpus.voting, domains), bias, recipe.neighbours.dim)
+        scored = {
+            name: Scored(_outputs(network, prompts, step), _columns(prompts, domains))
+            for name, prompts in sets.items()
+        }
+    chosen = choose(points, scored)
+    write_points(points, out)
+    settings = {"neighbours": chosen.config.model_dump(), "temperature": chosen.temperature}
+    folder.add_to_router(out, settings)
+    return chosen
+
+
+def _outputs(network: NetworkRouter, prompts: Sequence[Prompt], step: Callable[[int], None]) -> Outputs:
+    """Run a network over prompts as they stand."""
+    parts = []
+    for start in range(0, len(prompts), _CHUNK):
+        chunk = prompts[start : start + _CHUNK]
+        parts.append(network.outputs([prompt.routed() for prompt in chunk]))
+        step(len(chunk))
+    return Outputs(
+        np.concatenate([part.logits for part in parts]), np.concatenate([part.embeddings for part in parts])
+    )
+
+
+def _columns(prompts: Sequence[Prompt], domains: Sequence[str]) -> NDArray[np.int64]:
+    return np.array([domains.index(prompt.domain) for prompt in prompts], dtype=np.int64)
+
+
+def _difference(recipe: Recipe, loaded: Loaded, prompts: Sequence[Prompt], out: Path) -> float:
+    """Return how far a probability is from the trained network's in what was written, before any vote."""
     from modem.training.trainer import predict
 
     texts = [prompt.routed() for prompt in prompts[:NUM_COMPARED]]
     exact = softmax(predict(loaded.network, loaded.tokenizer, texts, recipe.max_tokens)["logits"])
-    return float(np.abs(exact - measured.probabilities[: len(texts)]).max())
+    router = load_router(RouterConfig(kind=recipe.kind, model=str(out)))
+    written = [[found.scores[domain] for domain in router.domains] for found in router.score(texts)]
+    return float(np.abs(exact - np.array(written)).max())

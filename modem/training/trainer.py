@@ -131,6 +131,8 @@ def fine_tune(
         optimizers=(make_optimizer(loaded.network, recipe), None),
     )
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)))
+    # Mixed precision leaves a wrapper around the network's forward, which an export would trace.
+    trainer.accelerator.unwrap_model(loaded.network, keep_fp32_wrapper=False)
     loaded.network.eval()
 
 

@@ -2,7 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modem.routing.passages import Parts, take_apart, without_instructions
+from modem.routing.instructions import without_instructions
+from modem.routing.parts import Parts
+from modem.routing.passages import take_apart
 
 STARS = "Stars fuse hydrogen in their cores. The Sun does so for ten billion years."
 CELLS = "The cell wall is rigid. It holds cellulose."

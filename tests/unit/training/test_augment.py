@@ -1,3 +1,4 @@
+import json
 import random
 import re
 from typing import get_args
@@ -9,11 +10,12 @@ from hypothesis import strategies as st
 from modem.evaluation import wrapping
 from modem.routing.unfamiliar import unfamiliar
 from modem.training import wordings
-from modem.training.augment import Material, apply, draw, gather_material, noise, speaker
+from modem.training.augment import Material, apply, draw, gather_material, noise, speaker, wrap
+from modem.training.boilerplate import Template
 from modem.training.data import Prompt
 from modem.training.recipe import AugmentationConfig, Change
 
-KINDS: tuple[Change, ...] = get_args(Change)
+KINDS: list[Change] = [kind for kind in get_args(Change) if kind != "template"]
 AROUND = [kind for kind in KINDS if kind not in ("typos", "plain", "options")]
 MATERIAL = Material(
     ("The train to the coast leaves at seven every morning.", "Her garden has apples, pears and a {bench}."),
@@ -52,6 +54,41 @@ def test_the_same_seed_says_the_same(kind: Change) -> None:
 def test_a_change_is_said_in_several_ways(kind: Change) -> None:
     text = "How tall, exactly, is the Tower of Pisa?"
     assert len({apply(prompt(text), [kind], MATERIAL, random.Random(seed)) for seed in range(40)}) > 2
+
+
+TEMPLATES = (
+    Template("chat", "Good evening. {prompt} Good night."),
+    Template("retrieval", "{context}\n\nAnd now: {prompt}"),
+    Template("data", '{"id": 7, "query": "{prompt}"}'),
+)
+
+
+@given(TEXTS, SEEDS)
+def test_what_applications_put_around_a_prompt_holds_it(text: str, seed: int) -> None:
+    for template in TEMPLATES[:2]:
+        assert text in wrap(text, template, MATERIAL, random.Random(seed))
+    record = wrap(text, TEMPLATES[2], MATERIAL, random.Random(seed))
+    assert json.loads(record) == {"id": 7, "query": text}
+
+
+def test_context_is_made_of_statements() -> None:
+    context, _ = wrap("What?", TEMPLATES[1], MATERIAL, random.Random(1)).split("\n\n")
+    assert all(part.rstrip(".") in " ".join(MATERIAL.sentences) for part in context.split(". ") if part)
+
+
+def test_templates_are_drawn_but_not_those_kept_back() -> None:
+    templates = [Template("chat", f"{number} {{prompt}}") for number in range(40)]
+    config = AugmentationConfig(share=1.0, second=0.0, weights={"template": 1.0})
+    say = speaker([prompt("How tall is the tower of Pisa?")], config, templates)
+    said = {say(0, random.Random(seed)).split()[0] for seed in range(400)}
+    kept_back = {one.text.split()[0] for one in templates if one.held_out}
+    assert kept_back
+    assert not said & kept_back
+    assert len(said) > 20
+
+
+def test_without_templates_nothing_is_put_around() -> None:
+    assert apply(prompt("Why?"), ["template"], Material((), ()), random.Random(0)) == "Why?"
 
 
 @given(SEEDS)

@@ -5,15 +5,18 @@ import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from modem.config import RouterConfig
 from modem.errors import ConfigError
 from modem.routing.calibration import softmax
+from modem.routing.load import load_router
+from modem.routing.neighbours import read_points
 from modem.training import data
 from modem.training.corpus import Corpus
 from modem.training.data import Prompt
@@ -86,9 +89,6 @@ def test_the_folder_holds_what_serving_reads(run: Run) -> None:
 
 
 def test_serving_takes_the_folder(run: Run) -> None:
-    from modem.config import RouterConfig
-    from modem.routing.load import load_router
-
     router = load_router(RouterConfig(kind="compact", model=str(run.out)))
     assert (router.identity.name, router.identity.version) == ("tiny", run.trained.version)
     exam = run.corpus.validation["exam"]
@@ -105,39 +105,72 @@ def test_the_file_is_run_without_torch_and_says_what_was_measured(run: Run) -> N
     session = onnxruntime.InferenceSession(run.out / "model.onnx")
     tokenizer = Tokenizer.from_file(str(run.out / "tokenizer.json"))
     shapes = {given.name: given.shape for given in session.get_inputs()}
-    assert shapes == {name: ["n", "t"] for name in ("input_ids", "attention_mask", "token_type_ids")}
+    assert shapes == {"input_ids": ["n", "t"]}
     exam = run.corpus.validation["exam"]
     for prompt, expected in zip(exam, run.trained.measured["exam"].probabilities, strict=True):
-        encoding = tokenizer.encode(prompt.routed())
-        given = {
-            "input_ids": encoding.ids,
-            "attention_mask": encoding.attention_mask,
-            "token_type_ids": encoding.type_ids,
-        }
-        logits, embedding = session.run(
-            ["logits", "embedding"], {name: np.array([ids], dtype=np.int64) for name, ids in given.items()}
-        )
+        ids = np.array([tokenizer.encode(prompt.routed()).ids], dtype=np.int64)
+        logits, embedding = session.run(["logits", "embedding"], {"input_ids": ids})
         assert np.linalg.norm(embedding) == pytest.approx(1, abs=1e-3)
         np.testing.assert_allclose(softmax(logits)[0], expected, atol=1e-5)
 
 
-def test_a_batch_with_padding_gives_nearly_the_same(run: Run) -> None:
-    """Nearly: int8 activations share one scale over a batch."""
-    import onnxruntime
-    from tokenizers import Tokenizer
+def test_mixed_precision_leaves_a_network_of_single_precision(base: Path, tmp_path: Path) -> None:
+    """The Trainer wraps the network's forward for it, and an export would trace the wrapper."""
+    corpus = small_corpus()
+    trained = train(recipe(base, epochs=1, bf16=True), corpus, tmp_path, False, TODAY, no_bar)
+    assert trained.max_difference < 0.1
+    assert trained.measured["held_out"].figures.num_prompts == len(corpus.held_out)
 
-    session = onnxruntime.InferenceSession(run.out / "model.onnx")
-    tokenizer = Tokenizer.from_file(str(run.out / "tokenizer.json"))
-    tokenizer.enable_padding(pad_id=0)
-    exam = run.corpus.validation["exam"]
-    batch = tokenizer.encode_batch([prompt.routed() for prompt in exam])
-    given = {
-        "input_ids": [one.ids for one in batch],
-        "attention_mask": [one.attention_mask for one in batch],
-        "token_type_ids": [one.type_ids for one in batch],
-    }
-    (logits,) = session.run(["logits"], {name: np.array(ids, dtype=np.int64) for name, ids in given.items()})
-    np.testing.assert_allclose(softmax(logits), run.trained.measured["exam"].probabilities, atol=0.1)
+
+def test_the_name_of_the_packages_own_router_is_a_folder_like_any(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    trained = train(recipe(base, epochs=1), small_corpus(), Path("shipped"), False, TODAY, no_bar)
+    about = json.loads((tmp_path / "shipped" / "router.json").read_text())
+    assert about["version"] == trained.version
+    assert trained.max_difference < 0.1
+
+
+class TestNeighbours:
+    @pytest.fixture(scope="class")
+    def voted(self, base: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+        corpus = small_corpus()
+        corpus = replace(corpus, voting=corpus.training)
+        out = tmp_path_factory.mktemp("voted")
+        settings = recipe(base, epochs=1, neighbours={"dim": 6}, prior={DOMAINS[0]: 0.5})
+        return Run(out, train(settings, corpus, out, False, TODAY, no_bar), corpus)
+
+    def test_how_they_vote_is_written_and_served(self, voted: Run) -> None:
+        chosen = voted.trained.neighbours
+        assert chosen is not None
+        assert chosen.log_loss <= chosen.without
+        about = json.loads((voted.out / "router.json").read_text())
+        assert about["neighbours"] == chosen.config.model_dump()
+        assert about["temperature"] == chosen.temperature
+        router = load_router(RouterConfig(kind="compact", model=str(voted.out)))
+        exam = voted.corpus.validation["exam"]
+        found = [[one.scores[d] for d in DOMAINS] for one in router.score([p.routed() for p in exam])]
+        np.testing.assert_allclose(found, voted.trained.measured["exam"].probabilities, atol=1e-6)
+
+    def test_who_votes_was_learnt_and_not_held_out(self, voted: Run) -> None:
+        found = read_points(voted.out, 16, len(DOMAINS), "")
+        assert found.points.shape == (len(voted.corpus.training), 6)
+        assert np.bincount(found.labels).tolist() == [
+            sum(prompt.domain == domain for prompt in voted.corpus.training) for domain in DOMAINS
+        ]
+        np.testing.assert_allclose(found.bias, prior_shift({DOMAINS[0]: 0.5}, DOMAINS), rtol=1e-6)
+
+    def test_metrics_tell_of_them(self, voted: Run) -> None:
+        found = json.loads(json.dumps(metrics(voted.trained, voted.corpus, "c")))["neighbours"]
+        assert found.keys() == {
+            "num",
+            "temperature",
+            "share",
+            "final_temperature",
+            "log_loss",
+            "log_loss_of_the_head",
+        }
 
 
 def test_the_export_changes_little(run: Run) -> None:
@@ -156,7 +189,7 @@ def test_without_quantising_the_export_is_exact(base: Path, tmp_path: Path) -> N
     session = onnxruntime.InferenceSession(tmp_path / "full.onnx")
     for text, _, _ in rows(5):
         given = loaded.tokenizer(text, return_tensors="np")
-        logits, embedding = session.run(["logits", "embedding"], dict(given))
+        logits, embedding = session.run(["logits", "embedding"], {"input_ids": given["input_ids"]})
         expected = predict(loaded.network, loaded.tokenizer, [text], 32)
         np.testing.assert_allclose(logits, expected["logits"], atol=1e-5)
         np.testing.assert_allclose(embedding, expected["embedding"], atol=1e-5)

@@ -43,7 +43,7 @@ $(INSTALLED): $(LOCK) pyproject.toml | $(BIN)/python
 
 lock: | $(BIN)/python ## Write requirements/cpu.lock anew from pyproject.toml
 	$(PIP) install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --extra cpu --extra train --extra dev \
+	$(BIN)/uv pip compile pyproject.toml --extra cpu --extra train --extra forecast --extra tune --extra dev \
 	  --overrides requirements/overrides.txt --python-version 3.11 --no-header --quiet \
 	  $(LOCK_FLAGS) --output-file $(LOCK)
 

@@ -6,6 +6,7 @@ and by the builder only where an accelerator's placement must be computed
 (docs/decisions/0004-light-builders.md).
 """
 
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -38,11 +39,13 @@ class Expert:
     """
 
     async def __init__(self, args: ExpertArgs) -> None:  # type: ignore[misc]
+        began_s = time.monotonic()
         bind_replica_grpc_to_loopback()
         from deployments.llm import start_server
 
         self._server = await start_server(args)
         self._app = AllowList(TellsDisconnect(await self._server.__serve_build_asgi_app__()))
+        self._startup_s = time.monotonic() - began_s
 
     async def __serve_build_asgi_app__(self) -> ASGIApp:
         """Serve calls this once for the application that the replica's HTTP port serves."""
@@ -52,6 +55,10 @@ class Expert:
         """Answer through a handle: see `deployments.asgi.respond`."""
         async for part in respond(self._app, path, body, request_id):
             yield part
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """Tell Serve's controller load and capacity, for the policies in `deployments.autoscaling`."""
+        return self._server.load(self._startup_s).to_metrics()
 
     async def check_health(self) -> None:
         """Fail if the engine is dead, so that Serve replaces this replica."""

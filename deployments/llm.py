@@ -1,7 +1,8 @@
 """`ray.serve.llm` as experts use it. Importing this imports vLLM: 0.7 GB and ten seconds."""
 
+import logging
 import os
-from typing import Any
+from typing import Any, cast
 
 # Read at import: Ray Serve LLM would log prompts by default.
 os.environ.setdefault("RAYLLM_ENABLE_REQUEST_PROMPT_LOGS", "0")
@@ -11,6 +12,8 @@ from ray.llm._internal.serve.core.server.llm_server import LLMServer
 from ray.llm._internal.serve.engines.vllm.vllm_engine import VLLMEngine
 from ray.serve.llm import LLMConfig
 
+from deployments.engine_load import EngineLoad
+from modem.autoscaling.stats import ReplicaStats
 from modem.laptop.models import resolve
 from modem.serve_config.expert import ExpertArgs
 
@@ -40,14 +43,34 @@ class Engine(VLLMEngine):  # type: ignore[misc]
             config.parallel_config.distributed_executor_backend = "uni"
         return engine_args, frontend_args, config
 
+    def _start_async_llm_engine(self, *args: Any, **kwargs: Any) -> Any:
+        client = super()._start_async_llm_engine(*args, **kwargs)
+        self.load = EngineLoad(client)
+        return client
+
 
 class QuietLLMServer(LLMServer):  # type: ignore[misc]
     """Ray's server without its usage reports, whose agent is one more process that imports vLLM."""
 
     _default_engine_cls = Engine
+    _load_failed = False
 
     async def _start_engine(self) -> None:
         await self.engine.start()
+
+    def load(self, startup_s: float) -> ReplicaStats:
+        """Return the engine's load and capacity; what cannot be read is 0.
+
+        Args:
+            startup_s: What the replica took to start.
+        """
+        try:
+            return cast(EngineLoad, self.engine.load).stats(startup_s)
+        except Exception:  # whatever moved within vLLM, scaling by requests must go on
+            if not self._load_failed:
+                self._load_failed = True
+                logging.getLogger("ray.serve").exception("The engine's load cannot be read; it counts as 0")
+            return ReplicaStats(startup_s=startup_s)
 
 
 def llm_config(args: ExpertArgs) -> LLMConfig:
@@ -67,10 +90,10 @@ def llm_config(args: ExpertArgs) -> LLMConfig:
     return LLMConfig(**values)
 
 
-async def start_server(args: ExpertArgs) -> LLMServer:
+async def start_server(args: ExpertArgs) -> QuietLLMServer:
     """Start the engine and return when it can answer."""
     # Not by calling the class: its constructor is asynchronous, which only Serve knows how to call.
-    server = QuietLLMServer.sync_init(llm_config(args))
+    server: QuietLLMServer = QuietLLMServer.sync_init(llm_config(args))
     await server.start()
     return server
 

@@ -4,6 +4,7 @@ It speaks the same HTTP contract as `deployments.expert`, which one shared test 
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 from ray import serve
@@ -69,15 +70,22 @@ class SimulatedExpert:
     """One replica of a simulated expert."""
 
     async def __init__(self, config: SimulatedExpertConfig) -> None:  # type: ignore[misc]
+        began_s = time.monotonic()
         bind_replica_grpc_to_loopback()
         await asyncio.sleep(config.startup_s)
         if config.fail_startup:
             raise RuntimeError("this simulated expert is configured to fail at start-up")
-        self._app = create_app(SimulatedEngine(config))
+        self._engine = SimulatedEngine(config)
+        self._app = create_app(self._engine)
+        self._startup_s = time.monotonic() - began_s
 
     async def __serve_build_asgi_app__(self) -> Starlette:
         """Serve calls this once for the application that the replica's HTTP port serves."""
         return self._app
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """Tell Serve's controller load and capacity, for the policies in `deployments.autoscaling`."""
+        return self._engine.stats(self._startup_s).to_metrics()
 
     async def respond(self, path: str, body: bytes, request_id: str) -> AsyncIterator[bytes]:
         """Answer through a handle: see `deployments.asgi.respond`."""

@@ -14,8 +14,15 @@ Drawing = Callable[[Any], None]
 """Draws on the axes of a figure."""
 
 
-def save_plots(folder: Path, drawings: Mapping[str, Drawing]) -> list[Path]:
+def save_plots(
+    folder: Path, drawings: Mapping[str, Drawing], size: tuple[float, float] = (4.8, 4.5)
+) -> list[Path]:
     """Write each drawing as a PNG under its name; returns their files.
+
+    Args:
+        folder: Where to.
+        drawings: By the name of the file, without its ending.
+        size: Width and height in inches, of each.
 
     Raises:
         ConfigError: matplotlib is missing.
@@ -30,7 +37,7 @@ def save_plots(folder: Path, drawings: Mapping[str, Drawing]) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     files = {name: folder / f"{name}.png" for name in drawings}
     for name, draw in drawings.items():
-        figure, axes = pyplot.subplots(figsize=(4.8, 4.5), layout="constrained")
+        figure, axes = pyplot.subplots(figsize=size, layout="constrained")
         draw(axes)
         figure.savefig(files[name], dpi=120)
         pyplot.close(figure)

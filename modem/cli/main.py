@@ -6,6 +6,7 @@ from modem.cli import (
     config,
     haproxy,
     models,
+    profile,
     route,
     router,
     router_add_domain,
@@ -13,6 +14,7 @@ from modem.cli import (
     router_calibrate,
     router_compare,
     router_eval,
+    simulate,
     up,
 )
 
@@ -33,4 +35,6 @@ router.app.command(name="boilerplate")(router_boilerplate.boilerplate)
 router.app.command(name="calibrate")(router_calibrate.calibrate)
 router.app.command(name="add-domain")(router_add_domain.add_domain)
 app.command(name="route")(route.route)
+app.command(name="profile")(profile.profile)
+app.command(name="simulate")(simulate.simulate_command)
 app.command(name="haproxy")(haproxy.haproxy)

@@ -9,11 +9,14 @@ import hashlib
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from modem.autoscaling.stats import ReplicaStats
 from modem.config import SimulatedExpertConfig
 from modem.errors import ExpertFailedError, RequestError
+from modem.experts.metering import EngineMeter
 from modem.openai.request import Endpoint, check_messages, check_prompt
 from modem.openai.sse import DONE
 
@@ -63,6 +66,7 @@ class SimulatedEngine:
         config: Timing, length, failures.
         sleep: Waits so many seconds.
         clock: Seconds since the epoch, for the ``created`` field.
+        timer: Seconds since whenever; measures what `stats` tells.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class SimulatedEngine:
         config: SimulatedExpertConfig,
         sleep: Sleep = asyncio.sleep,
         clock: Callable[[], float] = time.time,
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self.config = config
         self.num_running = 0
@@ -78,6 +83,7 @@ class SimulatedEngine:
         self._slots = asyncio.Semaphore(config.max_num_seqs)
         self._sleep = sleep
         self._clock = clock
+        self._meter = EngineMeter(timer)
 
     def plan(self, endpoint: Endpoint, body: Mapping[str, Any], request_id: str) -> Generation:
         """Check a request and plan its answer.
@@ -116,6 +122,21 @@ class SimulatedEngine:
 
     async def tokens(self, generation: Generation) -> AsyncIterator[str]:
         """Yield the tokens when they are due: the first after TTFT, each further one after TPOT."""
+        answer = self._meter.arrived(generation.prompt_tokens)
+        try:
+            async with self._place():
+                answer.started()
+                for index, token in enumerate(generation.tokens):
+                    await self._sleep(self.config.tpot_s if index else self.config.ttft_s)
+                    answer.produced()
+                    self.num_generated_tokens += 1
+                    yield token
+        finally:
+            answer.gone()
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """Hold a place in the batch, after waiting for one."""
         self.num_waiting += 1
         try:
             await self._slots.acquire()
@@ -123,13 +144,33 @@ class SimulatedEngine:
             self.num_waiting -= 1
         self.num_running += 1
         try:
-            for index, token in enumerate(generation.tokens):
-                await self._sleep(self.config.tpot_s if index else self.config.ttft_s)
-                self.num_generated_tokens += 1
-                yield token
+            yield
         finally:
             self.num_running -= 1
             self._slots.release()
+
+    def stats(self, startup_s: float = 0.0) -> ReplicaStats:
+        """Return load and capacity, as a replica publishes them.
+
+        The batch is the only limit of this engine: its KV cache holds the longest request in every place.
+
+        Args:
+            startup_s: What the replica around it took to start.
+        """
+        meter = self._meter
+        return ReplicaStats(
+            running_requests=self.num_running,
+            waiting_requests=self.num_waiting,
+            prefill_tokens=meter.prefill_tokens,
+            context_tokens=meter.context_tokens,
+            kv_capacity_tokens=self.config.max_num_seqs * self.config.max_model_len,
+            max_running_requests=self.config.max_num_seqs,
+            prefill_tokens_per_s=meter.reads.tokens_per_s,
+            decode_step_s=self.config.tpot_s,
+            ttft_s=meter.ttft_s,
+            itl_s=meter.itl_s,
+            startup_s=startup_s,
+        )
 
     async def events(self, generation: Generation) -> AsyncIterator[bytes]:
         """Yield the server-sent events of a streamed answer, as vLLM writes them."""

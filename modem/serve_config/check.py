@@ -4,7 +4,7 @@ from pathlib import Path as FilePath
 
 from modem.serve_config.document import Document, read
 from modem.serve_config.problems import Problem
-from modem.serve_config.rules import deployment, domains, expert, front
+from modem.serve_config.rules import deployment, domains, expert, front, policy
 
 __all__ = ["Problem", "check_file", "check_text"]
 
@@ -35,7 +35,7 @@ def check_text(text: str, file: str) -> tuple[Document | None, list[Problem]]:
 
 
 def _broken_rules(doc: Document) -> list[Problem]:
-    found = [problem for rule in (*front.RULES, *domains.RULES) for problem in rule(doc)]
+    found = [problem for rule in (*front.RULES, *domains.RULES, *policy.RULES) for problem in rule(doc)]
     for each in doc.experts():
         found.extend(problem for rule in expert.RULES for problem in rule(doc, each))
     for path, options in doc.deployments():

@@ -207,6 +207,10 @@ def _remedy(detail: ErrorDetails, where: Path) -> str:
         return suggest(str(detail["input"]), [text or number for text, number in choice])
     if kind == "string_pattern_mismatch":
         return f"Write a text that matches {context['pattern']}."
+    if kind == "union_tag_not_found":
+        return f"Add '{str(context['discriminator']).strip(chr(39))}: ...', which says what this is."
+    if kind == "union_tag_invalid":
+        return suggest(str(context["tag"]), re.findall(r"'([^']*)'", str(context["expected_tags"])))
     for bound, word in (("ge", "at least"), ("gt", "more than"), ("le", "at most"), ("lt", "less than")):
         if bound in context:
             return f"Write a value of {word} {context[bound]}."

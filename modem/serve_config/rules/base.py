@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from modem.serve_config.document import Document
+from modem.serve_config.document import Document, Expert
+from modem.serve_config.expert import ExpertArgs
 from modem.serve_config.problems import Path, Problem, suggest
-from modem.serve_config.schema import DeploymentSchema
+from modem.serve_config.schema import AutoscalingConfig, DeploymentSchema
 
 Problems = Iterator[Problem]
 
@@ -26,3 +27,15 @@ def known_deployments(
         elif deployment.name in seen:
             yield doc.problem(where, deployment.name, "The deployment stands here twice.", "Merge the two.")
         seen.add(deployment.name)
+
+
+SCALING_IN_ARGS = ("args", "deployment_config", "autoscaling_config")
+
+
+def scaling_of(expert: Expert) -> tuple[Path, AutoscalingConfig | None]:
+    """Return the autoscaling that holds: the override's, else that of the args, as in Serve."""
+    path, override = expert.deployment or (expert.path, None)
+    inner = expert.args.deployment_config.autoscaling_config if isinstance(expert.args, ExpertArgs) else None
+    if inner is not None and (override is None or override.autoscaling_config is None):
+        return (*expert.path, *SCALING_IN_ARGS), inner
+    return (*path, "autoscaling_config"), override.autoscaling_config if override else None

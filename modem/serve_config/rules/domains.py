@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from modem.config import DomainConfig
 from modem.serve_config.document import Document
 from modem.serve_config.problems import Path, suggest
-from modem.serve_config.rules.base import Problems
+from modem.serve_config.rules.base import Problems, scaling_of
 
 
 def domains_have_experts(doc: Document) -> Problems:
@@ -125,6 +125,25 @@ def shutdown_outlasts_answers(doc: Document) -> Problems:
             )
 
 
+def fallback_never_sleeps(doc: Document) -> Problems:
+    """The expert that answers while another wakes or has failed is awake itself.
+
+    ``GET /ready`` says 200 once it is, so behind a load balancer that asks first it would never wake.
+    """
+    if doc.gateway is None:
+        return
+    application = doc.gateway.domains[doc.gateway.routing.fallback].application
+    for expert in doc.experts():
+        path, scaling = scaling_of(expert)
+        if expert.application.name == application and scaling is not None and scaling.min_replicas == 0:
+            yield doc.problem(
+                (*path, "min_replicas"),
+                0,
+                "routing.fallback names this expert: while it sleeps nothing is ready to answer.",
+                "Write 1 or more.",
+            )
+
+
 def _domains(doc: Document) -> Iterator[tuple[Path, DomainConfig]]:
     for name, domain in doc.gateway.domains.items() if doc.gateway else ():
         yield (*doc.gateway_path, "domains", name), domain
@@ -138,4 +157,5 @@ RULES: tuple[Callable[[Document], Problems], ...] = (
     model_id_is_the_domain,
     context_length_is_the_engines,
     shutdown_outlasts_answers,
+    fallback_never_sleeps,
 )

@@ -5,9 +5,8 @@ from collections.abc import Callable
 from modem.config import SimulatedExpertConfig
 from modem.serve_config.document import Document, Expert
 from modem.serve_config.expert import ExpertArgs
-from modem.serve_config.problems import Path
-from modem.serve_config.rules.base import Problems, known_deployments
-from modem.serve_config.schema import AutoscalingConfig
+from modem.serve_config.problems import Path, Problem
+from modem.serve_config.rules.base import SCALING_IN_ARGS, Problems, known_deployments, scaling_of
 
 
 def expert_is_private(doc: Document, expert: Expert) -> Problems:
@@ -41,7 +40,7 @@ def expert_scales(doc: Document, expert: Expert) -> Problems:
     """
     if expert.deployment is None or isinstance(expert.deployment[1].num_replicas, int):
         return
-    path, scaling = _scaling(expert)
+    path, scaling = scaling_of(expert)
     if scaling is None:
         yield doc.problem(
             path, None, "Not set: the expert would stay at one replica, whatever the load.", _SCALING
@@ -57,24 +56,12 @@ def expert_scales(doc: Document, expert: Expert) -> Problems:
 _SCALING = "Write min_replicas, max_replicas and target_ongoing_requests (or a fixed num_replicas)."
 
 
-def _scaling(expert: Expert) -> tuple[Path, AutoscalingConfig | None]:
-    """Return the autoscaling that holds: the override's, else that of the args, as in Serve."""
-    path, override = expert.deployment or (expert.path, None)
-    inner = expert.args.deployment_config.autoscaling_config if isinstance(expert.args, ExpertArgs) else None
-    if inner is not None and (override is None or override.autoscaling_config is None):
-        return (*expert.path, *_IN_ARGS), inner
-    return (*path, "autoscaling_config"), override.autoscaling_config if override else None
-
-
-_IN_ARGS = ("args", "deployment_config", "autoscaling_config")
-
-
 def expert_scaling_stands_once(doc: Document, expert: Expert) -> Problems:
     """Autoscaling in the args is not shadowed by the override, which replaces it as a whole."""
     inner = expert.args.deployment_config.autoscaling_config if isinstance(expert.args, ExpertArgs) else None
     if inner is not None and expert.deployment and expert.deployment[1].autoscaling_config is not None:
         yield doc.problem(
-            (*expert.path, *_IN_ARGS),
+            (*expert.path, *SCALING_IN_ARGS),
             inner.model_dump(exclude_unset=True),
             "The deployment's own autoscaling_config replaces this one as a whole.",
             "Remove it here: under 'deployments' it also changes without a restart.",
@@ -82,23 +69,30 @@ def expert_scaling_stands_once(doc: Document, expert: Expert) -> Problems:
 
 
 def expert_target_is_reachable(doc: Document, expert: Expert) -> Problems:
-    """The scaling target is below what a replica takes at once, or it is never passed."""
-    path, scaling = _scaling(expert)
+    """The scaling target is below what a replica takes at once.
+
+    What waits in a replica beyond ``max_ongoing_requests`` is not seen by the autoscaler, and what the
+    engine holds beyond ``max_num_seqs`` waits too.
+    """
+    path, scaling = scaling_of(expert)
     if expert.deployment is None or scaling is None:
         return
-    deployment, target = expert.deployment[1], scaling.target_ongoing_requests
-    limits = {
-        "max_ongoing_requests": deployment.max_ongoing_requests,
-        "the engine's max_num_seqs": expert.engine_number("max_num_seqs"),
-    }
-    for name, limit in limits.items():
-        if limit is not None and target > limit:
-            yield doc.problem(
-                (*path, "target_ongoing_requests"),
-                target,
-                f"More than {name} ({limit}): a full replica still looks idle, and no other is added.",
-                f"Write less than {limit}, about half of it.",
-            )
+    target, ongoing = scaling.target_ongoing_requests, expert.deployment[1].max_ongoing_requests
+    seqs = expert.engine_number("max_num_seqs")
+    if target >= ongoing:
+        message = (
+            f"Not less than max_ongoing_requests ({ongoing}): a full replica looks as it should, "
+            "and another is added only when requests already wait, if at all."
+        )
+        yield _reachable(doc, path, target, message, ongoing)
+    if seqs is not None and target > seqs:
+        message = f"More than the engine's max_num_seqs ({seqs}): a full engine still looks idle."
+        yield _reachable(doc, path, target, message, seqs)
+
+
+def _reachable(doc: Document, path: Path, target: float, message: str, limit: int) -> Problem:
+    where = (*path, "target_ongoing_requests")
+    return doc.problem(where, target, message, f"Write less than {limit}, about half of it.")
 
 
 def expert_queue_is_bounded(doc: Document, expert: Expert) -> Problems:

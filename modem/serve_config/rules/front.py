@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from difflib import get_close_matches
 
+from modem.config import SimulatedExpertConfig
 from modem.serve_config.document import BUILDERS, Document
-from modem.serve_config.expert import ExpertArgs
 from modem.serve_config.problems import suggest
-from modem.serve_config.rules.base import Problems, known_deployments
+from modem.serve_config.rules.base import Problems, known_deployments, scaling_of
 
 MIN_START_TIMEOUT_S = 60.0
 """A cold vLLM process imports for about a minute even with a tiny model."""
@@ -157,17 +157,21 @@ def limits_fit_the_proxy(doc: Document) -> Problems:
 
 
 def start_timeout_covers_a_cold_engine(doc: Document) -> Problems:
-    """A request that wakes a vLLM expert can live to see its first token."""
-    if doc.gateway is None or doc.gateway.limits.start_timeout_s >= MIN_START_TIMEOUT_S:
+    """A request that wakes an expert can live to see its first token."""
+    if doc.gateway is None:
         return
+    timeout_s = doc.gateway.limits.start_timeout_s
     for expert in doc.experts():
-        scaling = expert.deployment[1].autoscaling_config if expert.deployment else None
-        if isinstance(expert.args, ExpertArgs) and scaling is not None and scaling.min_replicas == 0:
+        start_s, what = MIN_START_TIMEOUT_S, "a vLLM replica starts slower"
+        if isinstance(expert.args, SimulatedExpertConfig):
+            start_s, what = expert.args.startup_s, "its startup_s is longer"
+        scaling = scaling_of(expert)[1]
+        if scaling is not None and scaling.min_replicas == 0 and timeout_s < start_s:
             yield doc.problem(
                 (*doc.gateway_path, "limits", "start_timeout_s"),
-                doc.gateway.limits.start_timeout_s,
-                f"{expert.application.name!r} sleeps at zero replicas, and a vLLM replica starts slower.",
-                f"Write {MIN_START_TIMEOUT_S:g} or more, or let the experts keep min_replicas 1.",
+                timeout_s,
+                f"{expert.application.name!r} sleeps at zero replicas, and {what}.",
+                f"Write {start_s:g} or more, or let the experts keep min_replicas 1.",
             )
             return
 

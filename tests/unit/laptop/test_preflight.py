@@ -136,15 +136,9 @@ def test_each_problem_is_one_line_with_its_place(tmp_path: Path) -> None:
 
 def test_a_sound_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
-    domains = ("other", "math", "health", "science", "coding")
-    path.write_text(
-        yaml.safe_dump(
-            mixture(
-                [front(limits={"request_timeout_s": 5}), *(expert(d, autoscaling=ASLEEP) for d in domains)],
-                8123,
-            )
-        )
-    )
+    sleepers = (expert(domain, autoscaling=ASLEEP) for domain in ("math", "health", "science", "coding"))
+    applications = [front(limits={"request_timeout_s": 5}), expert("other"), *sleepers]
+    path.write_text(yaml.safe_dump(mixture(applications, 8123)))
     found = read_plan(path)
     assert (found.port, found.num_engines, found.models) == (8123, 0, ())
 

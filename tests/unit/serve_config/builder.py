@@ -28,13 +28,13 @@ def scaling() -> Config:
     }
 
 
-def expert_deployment() -> Config:
+def expert_deployment(**autoscaling: Any) -> Config:
     return {
         "name": "Expert",
         "max_ongoing_requests": 16,
         "max_queued_requests": 32,
         "graceful_shutdown_timeout_s": 600,
-        "autoscaling_config": scaling(),
+        "autoscaling_config": {**scaling(), **autoscaling},
     }
 
 
@@ -91,7 +91,7 @@ def simulated() -> Config:
         "route_prefix": None,
         "import_path": "deployments.simulated:build",
         "args": {"model_id": "other", "max_num_seqs": 8, "max_model_len": 4096},
-        "deployments": [expert_deployment()],
+        "deployments": [expert_deployment(min_replicas=1, initial_replicas=1)],
     }
 
 

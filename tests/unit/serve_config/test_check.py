@@ -22,6 +22,7 @@ LOADING = f"{LLM}.args.model_loading_config"
 ENGINE = f"{LLM}.args.engine_kwargs"
 SIMULATED = "applications[2]"
 SIMULATED_DEPLOYMENT = f"{SIMULATED}.deployments[0]"
+SIMULATED_SCALING = "applications[1].deployments[0].autoscaling_config"  # where nothing else is an expert
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,24 @@ RULES = [
     ),
     wrong("proxy gives up first", "http_options.request_timeout_s", 60, "900"),
     wrong("start timeout", f"{USER}.limits.start_timeout_s", 20, "60"),
+    Case(
+        "start timeout of a simulated expert",
+        every(
+            drop("applications[1]"),
+            put("applications[1].args.startup_s", 301),
+            put(f"{SIMULATED_SCALING}.min_replicas", 0),
+        ),
+        f"{USER}.limits.start_timeout_s",
+        300,
+        "301",
+    ),
+    Case(
+        "fallback sleeps",
+        put(f"{SIMULATED_DEPLOYMENT}.autoscaling_config.min_replicas", 0),
+        f"{SIMULATED_DEPLOYMENT}.autoscaling_config.min_replicas",
+        0,
+        "1 or more",
+    ),
     wrong("domain without expert", f"{USER}.domains.math.application", "expert-maths", "'expert-math'"),
     wrong("front as expert", f"{USER}.domains.math.application", "modem", "expert-math"),
     wrong("domain deployment", f"{USER}.domains.math.deployment", "expert", "'Expert'"),
@@ -255,6 +274,13 @@ RULES = [
         f"{LLM_SCALING}.target_ongoing_requests",
         4,
         "less than 3",
+    ),
+    Case(
+        "target fills the queue",
+        put(f"{LLM_DEPLOYMENT}.max_ongoing_requests", 4),
+        f"{LLM_SCALING}.target_ongoing_requests",
+        4,
+        "less than 4",
     ),
     without("no ongoing limit", f"{LLM_DEPLOYMENT}.max_ongoing_requests", "8"),
     wrong("ongoing limit too high", f"{LLM_DEPLOYMENT}.max_ongoing_requests", 17, "16"),

@@ -1,0 +1,230 @@
+"""Each expert scales on its own load: it grows, shrinks, sleeps and wakes, and the others never move."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.builders import DOMAINS, expert, front, mixture
+from tests.cluster import Cluster
+
+pytestmark = pytest.mark.ray
+
+SWIFT = {
+    "min_replicas": 0,
+    "initial_replicas": 0,
+    "max_replicas": 3,
+    "target_ongoing_requests": 2,
+    "metrics_interval_s": 0.5,
+    "look_back_period_s": 2,
+    "upscale_delay_s": 0.5,
+    "downscale_delay_s": 3,
+    "downscale_to_zero_delay_s": 4,
+}
+"""The shape of the shipped settings on a time scale of seconds."""
+SLOW_START_S = 3
+SMALL = {"max_ongoing_requests": 4}
+"""A replica that a burst overfills."""
+PAIR = {**SWIFT, "max_replicas": 2}
+SECOND_PER_ANSWER: dict[str, Any] = {"ttft_s": 0.05, "tpot_s": 0.02, "output_tokens": 50}
+
+
+def config() -> dict[str, Any]:
+    return mixture(
+        [
+            front(limits={"start_timeout_s": 60}),
+            expert("other", autoscaling={"max_replicas": 2}),
+            expert("math", autoscaling=SWIFT, **SECOND_PER_ANSWER),
+            expert("health", SMALL, PAIR, startup_s=SLOW_START_S, **SECOND_PER_ANSWER),
+            expert(
+                "science",
+                SMALL,
+                # Just above 1: ceil() makes it two replicas from zero, and nothing of it elsewhere.
+                {**PAIR, "upscaling_factor": 1.001},
+                startup_s=SLOW_START_S,
+                **SECOND_PER_ANSWER,
+            ),
+            {
+                **expert("coding", SMALL, PAIR, startup_s=SLOW_START_S, **SECOND_PER_ANSWER),
+                # Of an application, not of a deployment: only there may a policy say how many wake.
+                "autoscaling_policy": {
+                    "policy_function": "deployments.autoscaling:TokenLoad",
+                    "policy_kwargs": {"hold_s": 4, "interval_s": 0.5},
+                },
+            },
+        ],
+        port=0,
+    )
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with Cluster(config()) as running:
+        yield running
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Replicas of all experts at one moment: by their ids."""
+
+    up: dict[str, frozenset[str]]
+
+    def count(self, domain: str) -> int:
+        return len(self.up[domain])
+
+
+class Watch:
+    """Looks at Serve's own view of all experts until it is stopped."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.seen = [look(cluster)]
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.2):
+            self.seen.append(look(self._cluster))
+
+    def counts(self, domain: str) -> list[int]:
+        """The numbers of replicas, without repeats."""
+        numbers = [seen.count(domain) for seen in self.seen]
+        return [number for at, number in enumerate(numbers) if at == 0 or number != numbers[at - 1]]
+
+    def __enter__(self) -> "Watch":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+def look(cluster: Cluster) -> Seen:
+    """Running and starting replicas; one that is being stopped no longer counts."""
+    applications = cluster.applications()
+    return Seen(
+        {
+            domain: frozenset(
+                replica["replica_id"]
+                for replica in applications[f"expert-{domain}"]["deployments"]["Expert"]["replicas"]
+                if replica["state"] in ("STARTING", "RUNNING")
+            )
+            for domain in DOMAINS
+        }
+    )
+
+
+def ask(cluster: Cluster, domain: str, number: int, max_tokens: int = 50) -> httpx.Response:
+    body = {"messages": [{"role": "user", "content": f"{domain} {number}"}], "max_tokens": max_tokens}
+    return httpx.post(f"{cluster.url}/v1/chat/completions", json=body, timeout=90)
+
+
+@contextmanager
+def load(cluster: Cluster, domain: str, num_clients: int) -> Iterator[list[Future[list[httpx.Response]]]]:
+    """So many clients that ask one question after the other, until the block ends."""
+    stop = threading.Event()
+
+    def client(number: int) -> list[httpx.Response]:
+        replies = []
+        while not stop.is_set():
+            replies.append(ask(cluster, domain, number))
+        return replies
+
+    with ThreadPoolExecutor(num_clients) as pool:
+        clients = [pool.submit(client, number) for number in range(num_clients)]
+        try:
+            yield clients
+        finally:
+            stop.set()
+
+
+def answered(clients: list[Future[list[httpx.Response]]], domain: str) -> int:
+    """The number of answers, all of which must be good."""
+    replies = [reply for client in clients for reply in client.result()]
+    assert {(reply.status_code, reply.json()["model"]) for reply in replies} == {(200, domain)}
+    return len(replies)
+
+
+def eventually(holds: Callable[[], bool], timeout_s: float = 60) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.1)
+
+
+def test_load_on_one_domain_moves_that_expert_alone_up_down_and_to_sleep(cluster: Cluster) -> None:
+    before = look(cluster)
+    assert {domain: before.count(domain) for domain in DOMAINS} == {
+        "other": 1, "math": 0, "health": 0, "science": 0, "coding": 0,
+    }  # fmt: skip
+    with Watch(cluster) as watch:
+        with load(cluster, "math", num_clients=12) as many:
+            eventually(lambda: watch.seen[-1].count("math") == 3)
+            eventually(lambda: len(states(cluster, "math", "RUNNING")) == 3)
+        # What is left fits one replica. It goes on while the other two are taken away.
+        with load(cluster, "math", num_clients=1) as few:
+            eventually(lambda: watch.seen[-1].count("math") == 1)
+            time.sleep(1)
+        eventually(lambda: watch.seen[-1].count("math") == 0)
+    assert answered(many, "math") > 12
+    assert answered(few, "math") > 1
+    numbers = watch.counts("math")
+    peak = numbers.index(3)
+    # From zero one starts, then what the load asks for; down to the last one, then to none. No flapping.
+    assert numbers[: peak + 1] == sorted(set(numbers))
+    assert numbers[peak:] == sorted(set(numbers[peak:]), reverse=True)
+    assert (numbers[:2], numbers[-2:]) == ([0, 1], [1, 0])
+    others = [domain for domain in DOMAINS if domain != "math"]
+    assert {tuple(seen.up[domain] for domain in others) for seen in watch.seen} == {
+        tuple(before.up[domain] for domain in others)
+    }
+
+
+def states(cluster: Cluster, domain: str, state: str) -> list[dict[str, Any]]:
+    return [replica for replica in cluster.replicas(f"expert-{domain}") if replica["state"] == state]
+
+
+def test_a_request_to_a_sleeping_expert_is_answered_by_one_replica_which_sleeps_again(
+    cluster: Cluster,
+) -> None:
+    with Watch(cluster) as watch:
+        reply = ask(cluster, "coding", 1, max_tokens=5)
+        assert (reply.status_code, reply.json()["model"]) == (200, "coding")
+        eventually(lambda: watch.seen[-1].count("coding") == 0)
+    assert watch.counts("coding") == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("domain", "start_together"),
+    [
+        pytest.param("health", False, id="serve"),
+        pytest.param("science", True, id="upscaling_factor"),
+        pytest.param("coding", True, id="policy of the application"),
+    ],
+)
+def test_a_burst_on_a_sleeping_expert_loses_nothing_and_need_not_wait_for_two_starts_in_a_row(
+    cluster: Cluster, domain: str, start_together: bool
+) -> None:
+    assert look(cluster).count(domain) == 0
+    started: dict[str, float] = {}
+
+    def both_have_started() -> bool:
+        found = cluster.replicas(f"expert-{domain}")
+        started.update({replica["replica_id"]: replica["start_time_s"] for replica in found})
+        return len(started) == 2
+
+    with ThreadPoolExecutor(12) as pool:
+        asked = [pool.submit(ask, cluster, domain, number) for number in range(12)]
+        eventually(both_have_started)
+        replies = [each.result() for each in asked]
+    assert {(reply.status_code, reply.json()["model"]) for reply in replies} == {(200, domain)}
+    first, second = sorted(started.values())
+    # By default Serve starts one replica from zero and no other until that one runs.
+    assert (second - first < SLOW_START_S) == start_together

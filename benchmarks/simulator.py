@@ -8,7 +8,7 @@ Both with the committed profile and the config's autoscaling, decided by Ray Ser
 what `modem.simulation.simulate.simulate` takes, CPU and wall; reading the trace and importing Ray are given
 apart. ``--every-tick`` leaves no tick out and shows what leaving them out saves.
 
-Run: ``python -m benchmarks.simulator [--mooncake FILE] [--config FILE] [--rounds 3] [--every-tick]``, or ``--json``.
+Run: ``python -m benchmarks.simulator [--mooncake FILE] [--config FILE] [--rounds 3] [--every-tick] [--json]``
 Get the file from github.com/kvcache-ai/Mooncake, ``FAST25-release/traces/conversation_trace.jsonl``.
 """
 

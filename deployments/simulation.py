@@ -1,43 +1,16 @@
-"""Serve's own decision code for the simulator: the classes that the controller of a cluster runs.
+"""Serve's own control loop for the simulator, and how long each of its answers stands.
 
-`DeploymentAutoscalingState` of Ray 2.60 needs no cluster. It is given the simulation's time instead of the
-machine's, by replacing the name ``time`` in the two modules that read it, in this process only and only
-while `serve_controllers` lasts. Policies are found by their import paths and built as Serve does it.
-
-Every private name of Serve that this needs is imported here; `tests/unit/deployments/test_simulation.py`
-fails if one of them moves.
+`deployments.serve_decisions` decides. Here is what the simulator asks besides
+(`modem.simulation.control.Controller`): until when a decision could only be repeated, so that calls can be
+left out.
 """
 
-import logging
-import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import ceil, inf
-from types import SimpleNamespace
-from typing import Any
 
-import numpy as np
-from ray.serve import autoscaling_policy as _policy_module
-from ray.serve._private import autoscaling_state as _state_module
-from ray.serve._private.autoscaling_metrics_codec import FlatHandleReport
-from ray.serve._private.common import (
-    RUNNING_REQUESTS_KEY,
-    DeploymentHandleSource,
-    DeploymentID,
-    HandleMetricReport,
-    ReplicaID,
-    ReplicaMetricReport,
-)
-from ray.serve._private.constants import (
-    RAY_SERVE_COLUMNAR_AUTOSCALING_METRICS,
-    SERVE_AUTOSCALING_DECISION_COUNTERS_KEY,
-    SERVE_AUTOSCALING_DECISION_TIMESTAMP_KEY,
-    SERVE_LOGGER_NAME,
-)
-from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
-
+from deployments.serve_decisions import Clock, ServeDecisions, simulated_time
 from modem.autoscaling.pool import POOLS
-from modem.errors import ConfigError
 from modem.simulation.bounds import ROUNDING_S, Bounds, Zones, bounds_of, total_bounds, window_start_s
 from modem.simulation.control import HOLDS_UNTIL, HandleReport, ReplicaReport
 from modem.simulation.setup import ExpertSetup
@@ -47,45 +20,14 @@ _SLACK_S = 1e-3
 often changes nothing, and a rounding of large times is far less."""
 
 
-class _Clock:
-    """What stands in for the module ``time`` in Serve's code."""
-
-    def __init__(self) -> None:
-        self.now_s = 0.0
-
-    def time(self) -> float:
-        return self.now_s
-
-    monotonic = time
-
-
-class _NoGauge:
-    """Stands in for the gauges that a decision sets: nobody reads them here."""
-
-    def set(self, *_: Any, **__: Any) -> None:
-        """Do nothing."""
-
-
 @contextmanager
 def serve_controllers() -> Iterator["ServeControllers"]:
     """Yield what makes a controller for an expert; Serve's code sees simulated time meanwhile.
 
-    Not for two threads at once: the time is one for the process. Not inside a Serve controller.
+    See `deployments.serve_decisions.simulated_time`.
     """
-    clock = _Clock()
-    modules = (_policy_module, _state_module)
-    before = [module.time for module in modules]
-    logger = logging.getLogger(SERVE_LOGGER_NAME)
-    level = logger.level
-    for module in modules:
-        module.time = clock
-    logger.setLevel(logging.WARNING)  # it would tell about each policy
-    try:
+    with simulated_time() as clock:
         yield ServeControllers(clock)
-    finally:
-        logger.setLevel(level)
-        for module, original in zip(modules, before, strict=True):
-            module.time = original
 
 
 class ServeControllers:
@@ -95,7 +37,7 @@ class ServeControllers:
         clock: The time that Serve's code sees.
     """
 
-    def __init__(self, clock: _Clock) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
     def reset(self) -> None:
@@ -122,67 +64,25 @@ class ServeController:
         ConfigError: Serve refuses the settings, or the policy cannot be imported or built.
     """
 
-    def __init__(self, setup: ExpertSetup, clock: _Clock) -> None:
-        self.deployment_id = DeploymentID(name=setup.deployment, app_name=setup.application)
-        self.config = _config(setup)
+    def __init__(self, setup: ExpertSetup, clock: Clock) -> None:
+        self.serve = ServeDecisions(setup, clock)
         self._clock = clock
-        self._is_default = (
-            setup.application_policy is None and self.config.policy.is_default_policy_function()
-        )
-        self._application: _state_module.ApplicationAutoscalingState | None = None
-        self._first_target = self._register(setup)
-        for name in [name for name in vars(self.state) if name.endswith("_gauge")]:
-            setattr(self.state, name, _NoGauge())
-        self._ids: dict[str, ReplicaID] = {}
         self._running: tuple[str, ...] = ()
         self._queued: dict[str, Bounds] = {}
         self._handle_running: dict[str, Mapping[str, Bounds]] = {}
         self._ongoing: dict[str, Bounds] = {}
         self._new_handles: dict[str, HandleReport] = {}
         self._new_replicas: dict[str, ReplicaReport] = {}
-        self._zones: dict[tuple[int, int], Zones] = {}
         self._handle_sent_s: dict[str, float] = {}
         self._replica_sent_s: dict[str, float] = {}
+        self._zones: dict[tuple[int, int], Zones] = {}
         self._is_fresh = True
         self._was_cold = False
-        self._cold_replicas = ceil(self.config.get_upscaling_factor())
-
-    def _register(self, setup: ExpertSetup) -> int:
-        """Do what Serve does with a new deployment, and with its application if that has a policy."""
-        # Of a deployment's info, registering reads these attributes only.
-        info: Any = SimpleNamespace(
-            deployment_config=SimpleNamespace(autoscaling_config=self.config, gang_scheduling_config=None),
-            target_capacity=None,
-            target_capacity_direction=None,
-            config_changed=lambda _: False,
-        )
-        policy = setup.application_policy or self.config.policy
-        try:
-            if setup.application_policy is None:
-                self.state = _state_module.DeploymentAutoscalingState(self.deployment_id)
-                return int(self.state.register(info, -1))
-            application = _state_module.ApplicationAutoscalingState(setup.application)
-            application.register(AutoscalingPolicy(**setup.application_policy.model_dump(exclude_unset=True)))
-            target = application.register_deployment(self.deployment_id, info, -1)
-            self.state = application._deployment_autoscaling_states[self.deployment_id]
-            self._application = application
-            return int(target)
-        except Exception as error:  # importing and building a policy runs foreign code
-            reason = str(error) if isinstance(error, ConfigError) else repr(error)
-            raise ConfigError(
-                f"{setup.application}: {policy.policy_function} cannot be built with "
-                f"policy_kwargs {policy.policy_kwargs}: {reason}"
-            ) from error
+        self._cold_replicas = ceil(self.serve.config.get_upscaling_factor())
 
     def first_target(self) -> int:
         """Return ``initial_replicas``, or ``min_replicas`` without it."""
-        return self._first_target
-
-    def replica(self, replica_id: str) -> ReplicaID:
-        """Return Serve's id for a replica of ours."""
-        if replica_id not in self._ids:
-            self._ids[replica_id] = ReplicaID(replica_id, self.deployment_id)
-        return self._ids[replica_id]
+        return self.serve.first_target
 
     def record_handle(self, report: HandleReport) -> None:
         """Take a handle's report; Serve's code gets it, if no newer one comes before, with the next round."""
@@ -208,126 +108,64 @@ class ServeController:
             self._ongoing.pop(report.replica_id, None)
         self._is_fresh = True
 
-    def _hand_over(self) -> None:
-        """Give Serve's code the reports that have come since the last round."""
-        if not self._new_handles and not self._new_replicas:
-            return
-        now_s = self._clock.now_s
-        for handle in self._new_handles.values():
-            self._clock.now_s = handle.sent_s  # Serve notes when it got it
-            if RAY_SERVE_COLUMNAR_AUTOSCALING_METRICS:
-                self.state.record_columnar_metrics_for_handle(self._columnar(handle))
-            else:
-                self.state.record_request_metrics_for_handle(self._plain(handle))
-        self._clock.now_s = now_s
-        for replica in self._new_replicas.values():
-            metrics: dict[str, Any] = dict(replica.stats)
-            if replica.ongoing:
-                metrics[RUNNING_REQUESTS_KEY] = replica.ongoing
-            self.state.record_request_metrics_for_replica(
-                ReplicaMetricReport(self.replica(replica.replica_id), metrics, replica.sent_s)
-            )
-        self._new_handles.clear()
-        self._new_replicas.clear()
-
-    def _columnar(self, report: HandleReport) -> FlatHandleReport:
-        """Return what Serve decodes from a handle's report (``autoscaling_metrics_codec``).
-
-        Serve adds columns up in another order than points, so the format matters in the last bit.
-        """
-        series = list(report.running.values())
-        offsets = np.cumsum([0, *map(len, series)])
-        entries = [(0, i, int(offsets[i]), len(one)) for i, one in enumerate(series)]
-        points = [sample for one in series for sample in one]
-        return {
-            "handle_id": report.handle_id,
-            "deployment_id": self.deployment_id,
-            "actor_id": report.actor_id,
-            "handle_source": DeploymentHandleSource.REPLICA.value,
-            "timestamp": report.sent_s,
-            "ts": np.array([sample.timestamp for sample in points], dtype=np.float64),
-            "val": np.array([sample.value for sample in points], dtype=np.float64),
-            "entries": np.array(entries, dtype=np.int64).reshape(-1, 4),
-            "mi": 0,
-            "replica_keys": [self.replica(name).to_full_id_str() for name in report.running],
-            "q_ts": np.array([sample.timestamp for sample in report.queued], dtype=np.float64),
-            "q_val": np.array([sample.value for sample in report.queued], dtype=np.float64),
-        }
-
-    def _plain(self, report: HandleReport) -> HandleMetricReport:
-        return HandleMetricReport(
-            self.deployment_id,
-            report.handle_id,
-            report.actor_id,
-            DeploymentHandleSource.REPLICA,
-            report.queued,
-            {RUNNING_REQUESTS_KEY: {self.replica(n).to_full_id_str(): s for n, s in report.running.items()}},
-            report.sent_s,
-        )
-
     def set_running(self, replica_ids: Sequence[str]) -> None:
         """Say which replicas run."""
         self._running = tuple(replica_ids)
-        self.state.update_running_replica_ids([self.replica(name) for name in replica_ids])
+        self.serve.set_running(replica_ids)
         self._is_fresh = True
 
     def replica_stopped(self, replica_id: str) -> None:
         """Forget a replica."""
-        self._new_replicas.pop(replica_id, None)
-        self.state.on_replica_stopped(self.replica(replica_id))
-        self._ongoing.pop(replica_id, None)
-        self._replica_sent_s.pop(replica_id, None)
-        self._ids.pop(replica_id, None)
+        for kept in (self._new_replicas, self._ongoing, self._replica_sent_s):
+            kept.pop(replica_id, None)
+        self.serve.replica_stopped(replica_id)
+        self._is_fresh = True
 
     def drop_stale(self, now_s: float, alive_actor_ids: Collection[str]) -> None:
         """Forget handles that are dead or silent."""
-        self._clock.now_s = now_s
-        self._hand_over()
-        self.state.drop_stale_handle_metrics(set(alive_actor_ids))
-        for handle_id in [h for h in self._queued if self.state._handle_store.received_at(h) is None]:
+        self._set_time(now_s)
+        self.serve.drop_stale(alive_actor_ids)
+        for handle_id in [h for h in self._handle_sent_s if not self.serve.has_handle(h)]:
             for kept in (self._queued, self._handle_running, self._handle_sent_s):
                 kept.pop(handle_id, None)
+            self._is_fresh = True
 
     def decide(self, now_s: float, target: int) -> int:
         """Ask Serve's code, and so the policy."""
-        self._clock.now_s = now_s
-        self._hand_over()
-        if self._application is None:
-            decision = self.state.get_decision_num_replicas(target)
-        else:
-            decisions = self._application.get_decision_num_replicas({self.deployment_id: target})
-            decision = decisions.get(self.deployment_id, target)
+        self._set_time(now_s)
+        decision = self.serve.decide(target)
         self._is_fresh = False
-        self._was_cold = (
-            self._application is None
-            and not self._running
-            and self.state.get_last_decision_total_num_requests() > 0
-        )
-        return int(decision)
+        self._was_cold = not (self.serve.is_of_application or self._running) and self.serve.last_total > 0
+        return decision
 
     def scaled(self, now_s: float, old: int, new: int) -> None:
         """Note the time of a change."""
         self._clock.now_s = now_s
-        if new > old:
-            self.state.record_scale_up()
-        else:
-            self.state.record_scale_down()
+        self.serve.scaled(up=new > old)
+
+    def _set_time(self, now_s: float) -> None:
+        """Let it be a time, and give Serve's code the reports that have come before it."""
+        self._clock.now_s = now_s
+        if self._new_handles or self._new_replicas:
+            self.serve.take(list(self._new_handles.values()), list(self._new_replicas.values()))
+            self._new_handles.clear()
+            self._new_replicas.clear()
 
     # --- how long an answer stands
 
     def wake_s(self, now_s: float, target: int) -> float:
         """Return a time before which calls of `decide` would only repeat its answer."""
-        if self._application is not None:
+        if self.serve.is_of_application:
             # While no replica runs, what the policy's answer is good for depends on whether requests wait.
             return now_s if self._is_fresh and not self._running else self._wake_held(now_s, target)
         sources = self._sources()
         if not self._running and any(source.high for source in sources):
             # Serve's cold path: it asks no deployment's policy and leaves no trace.
             return inf if target >= self._cold_replicas and self._surely_positive(sources) else now_s
-        if not self._is_default:
+        if not self.serve.is_default:
             return self._wake_held(now_s, target)
         if not self._running:
-            return inf if target or not self._pending() else now_s
+            return inf if target or not self.serve.delay[0] else now_s
         return self._wake_default(now_s, target, sources)
 
     def _sources(self) -> list[Bounds]:
@@ -340,23 +178,14 @@ class ServeController:
 
     def _surely_positive(self, sources: Sequence[Bounds]) -> bool:
         # The last value always has a part in a mean and a maximum.
-        return self.config.aggregation_function != "min" and any(source.last for source in sources)
-
-    def _pending(self) -> int:
-        """Return the direction of the delay that runs: above 0 up, below 0 down, 0 none."""
-        return int(self._policy_state().get(SERVE_AUTOSCALING_DECISION_COUNTERS_KEY) or 0)
-
-    def _policy_state(self) -> Mapping[str, Any]:
-        if self._application is None:
-            return self.state._policy_state or {}
-        return (self._application._policy_state or {}).get(self.deployment_id) or {}
+        return self.serve.config.aggregation_function != "min" and any(source.last for source in sources)
 
     def _wake_held(self, now_s: float, target: int) -> float:
         """For any policy: it says itself how long its number stands; then only a delay can end."""
-        held_s = float(self._policy_state().get(HOLDS_UNTIL, -inf)) - _SLACK_S
+        held_s = float(self.serve.policy_state.get(HOLDS_UNTIL, -inf)) - _SLACK_S
         if held_s <= now_s or self._was_cold:
             return now_s
-        return float(min(held_s, self._delay_end_s(target, self._pending())))
+        return float(min(held_s, self._delay_end_s(target, self.serve.delay[0])))
 
     def _wake_default(self, now_s: float, target: int, sources: Sequence[Bounds]) -> float:
         """For Serve's own policy: it rises with the total, and the total has bounds."""
@@ -365,10 +194,10 @@ class ServeController:
         if end_s > now_s or self._is_fresh:
             return end_s
         # No report since the last decision: the total only drifts from what it was then to the last values.
-        until_s = now_s + float(self.config.metrics_interval_s)
-        total = float(self.state.get_last_decision_total_num_requests())
+        until_s = now_s + float(self.serve.config.metrics_interval_s)
+        total = self.serve.last_total
         drifted = total
-        if self.config.aggregation_function == "mean":
+        if self.serve.config.aggregation_function == "mean":
             window_s = now_s - window_start_s(sources) - ROUNDING_S
             if window_s <= ROUNDING_S:
                 return now_s
@@ -383,13 +212,12 @@ class ServeController:
         direction = self._direction(low * (1 - 1e-9), target)
         if direction != self._direction(high * (1 + 1e-9), target):
             return now_s
-        pending = self._pending()
+        pending = self.serve.delay[0]
         if not direction:
             return now_s if pending else inf
         if direction * pending < 0:
             return now_s  # the delay that runs is reset at the very next round
-        bound = self.state.get_num_replicas_upper_bound() if direction > 0 else -self._lower_bound()
-        if direction * target >= bound:
+        if self._is_clipped(target, direction):
             return inf  # what it asks for is clipped, and its delay is reset when it turns
         return self._delay_end_s(target, direction) if pending else now_s
 
@@ -401,52 +229,23 @@ class ServeController:
             zones = self._zones[key] = Zones()
         known = zones.find(total)
         if known is None:
-            known = self._asked(total, target)
+            number = self.serve.wanted_by_serve(total, len(self._running), target)
+            known = (number > target) - (number < target)
             zones.add(total, known)
         return known
 
-    def _asked(self, total: float, target: int) -> int:
-        replicas = len(self._running)
-        context = SimpleNamespace(
-            current_num_replicas=replicas,
-            config=self.config,
-            total_num_requests=total,
-            target_num_replicas=target,
-        )
-        wanted, _ = _policy_module._core_replica_queue_length_policy(context)
-        number = max(int(_policy_module._apply_scaling_factors(wanted, replicas, self.config)), 0)
-        return int(number > target) - int(number < target)
-
     def _delay_end_s(self, target: int, direction: int) -> float:
         """Return when the delay that runs is over; infinity if none does or its end has no effect."""
-        started_s = self._policy_state().get(SERVE_AUTOSCALING_DECISION_TIMESTAMP_KEY)
-        if not direction or started_s is None:
+        started_s = self.serve.delay[1]
+        if not direction or started_s is None or self._is_clipped(target, direction):
             return inf
-        config = self.config
-        if direction > 0:
-            if target >= self.state.get_num_replicas_upper_bound():
-                return inf
-            return float(started_s + config.upscale_delay_s - _SLACK_S)
-        if target <= self._lower_bound():
-            return inf
-        delay_s = config.downscale_delay_s
-        if target == 1 and config.downscale_to_zero_delay_s is not None:
+        config = self.serve.config
+        delay_s = config.upscale_delay_s if direction > 0 else config.downscale_delay_s
+        if direction < 0 and target == 1 and config.downscale_to_zero_delay_s is not None:
             delay_s = config.downscale_to_zero_delay_s
         return float(started_s + delay_s - _SLACK_S)
 
-    def _lower_bound(self) -> int:
-        return int(self.state.get_num_replicas_lower_bound())
-
-
-def _config(setup: ExpertSetup) -> AutoscalingConfig:
-    if setup.autoscaling is None:
-        raise ConfigError(f"{setup.application}: no autoscaling_config, so there is nothing to decide")
-    fields = setup.autoscaling.model_dump(exclude_unset=True)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # metrics_interval_s is deprecated and yet the only such setting
-            return AutoscalingConfig(**fields)
-    except Exception as error:  # importing a policy runs foreign code
-        # Pydantic spreads an error over lines.
-        reason = " ".join(f"{error or type(error).__name__}".split())
-        raise ConfigError(f"{setup.application}: autoscaling_config: {reason}") from error
+    def _is_clipped(self, target: int, direction: int) -> bool:
+        """Return whether the bounds take away whatever is wanted in a direction."""
+        least, most = self.serve.bounds
+        return target >= most if direction > 0 else target <= least

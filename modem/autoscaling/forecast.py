@@ -97,6 +97,8 @@ class Forecast:
     ``season_s`` once two seasons were seen (`Series.outlook`). Only its rise is used, so a forecast can add
     replicas and never take one away that the present load needs.
 
+    Where a rise is expected, more requests with the same tokens are smaller requests, and may need less.
+
     What it has seen lives in Serve's memory: a change of the deployment's settings starts it anew.
 
     Sources: forecast beside a reactive guard, SageServe (arXiv 2502.14617); the method, Winters (Management
@@ -154,7 +156,8 @@ class Forecast:
         requests = load.ongoing_requests + more
         if load.running_replicas == 0 or load.ongoing_requests <= 0:
             return requests / load.target_ongoing_requests
-        factor = requests / load.ongoing_requests
+        # Of less than one request the tokens say nothing that could be multiplied.
+        factor = requests / max(load.ongoing_requests, 1.0)
         stats = tuple(_scaled(each, factor) for each in load.stats)
         return self._inner.decide(replace(load, ongoing_requests=requests, stats=stats), inner).need
 

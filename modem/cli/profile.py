@@ -11,7 +11,7 @@ import typer
 
 from modem.cli.progress import progress_bar
 from modem.cli.router import fail
-from modem.cli.router_eval import command, write
+from modem.cli.router_eval import write
 from modem.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -77,7 +77,6 @@ def profile(
             model, found = asyncio.run(_measure(url, model, plan, starts, timeout_s, progress))
         stated = Stated(
             name=name or model,
-            command=command(),
             startup_s=starts,
             max_num_seqs=max_num_seqs,
             kv_capacity_tokens=kv_tokens,

@@ -15,7 +15,6 @@ class Stated:
 
     Attributes:
         name: Of the profile.
-        command: The command that measured, for the record.
         startup_s: Measured starts, in seconds; what the replica publishes, if empty.
         max_num_seqs: Requests that the engine computes at once.
         kv_capacity_tokens: Tokens that its KV cache holds.
@@ -25,7 +24,6 @@ class Stated:
     """
 
     name: str
-    command: str
     startup_s: tuple[float, ...] = ()
     max_num_seqs: int | None = None
     kv_capacity_tokens: int | None = None
@@ -76,9 +74,8 @@ def _method(found: Measurement, plan: Plan, stated: Stated, line: Line, full: in
     lengths = [answer.prompt_tokens for answer in found.alone]
     most = max(step.asked for step in found.steps)
     parts = [
-        stated.command,
-        f"{len(found.alone)} prompts of {min(lengths)} to {max(lengths)} tokens one at a time, time to first "
-        f"token = {line.intercept:.4g} s + {line.slope:.3g} s a token (R² {line.r2:.2f})",
+        f"modem profile: {len(found.alone)} prompts of {min(lengths)} to {max(lengths)} tokens one at a time, "
+        f"time to first token = {line.intercept:.4g} s + {line.slope:.3g} s a token (R² {line.r2:.2f})",
         f"up to {most} answers of {plan.answer_tokens} tokens at once, {plan.rounds} rounds, medians",
     ]
     if stated.max_num_seqs is None and full is None:

@@ -74,7 +74,9 @@ class ExpertClient:
             "model": self.model,
             "messages": [{"role": "user", "content": prompt}],
             "max_tokens": num_tokens,
-            "ignore_eos": True,  # vLLM's: go on to max_tokens, whatever the model would say
+            # vLLM's: go on to max_tokens, and with tokens that have a text, whatever the model would say.
+            "ignore_eos": True,
+            "min_tokens": num_tokens,
             "stream": True,
             "stream_options": {"include_usage": True},
         }
@@ -95,15 +97,21 @@ class ExpertClient:
 
     async def _read(self, url: str, reply: aiohttp.ClientResponse, sent_s: float) -> Answer:
         chunk_s: list[float] = []
+        last_s: float | None = None
         usage: dict[str, Any] = {}
         async for event in _events(url, reply):
             if "error" in event:
                 raise ConfigError(f"{url}: broke off its answer: {_message(event)}")
             usage = event.get("usage") or usage
-            if any(_has_token(choice) for choice in event.get("choices", ())):
-                chunk_s.append(self._clock())
+            for choice in event.get("choices", ())[:1]:
+                if _has_token(choice):
+                    chunk_s.append(self._clock())
+                elif choice.get("finish_reason"):
+                    last_s = self._clock()
+        if not chunk_s and last_s is not None:  # a single token without a text comes with the end
+            chunk_s.append(last_s)
         if not chunk_s:
-            raise ConfigError(f"{url}: the answer of {self.model!r} has no text")
+            raise ConfigError(f"{url}: the answer of {self.model!r} has no tokens")
         if "prompt_tokens" not in usage:
             raise ConfigError(
                 f"{url}: does not say how many tokens a prompt has (stream_options.include_usage)"
@@ -160,10 +168,9 @@ async def _events(url: str, reply: aiohttp.ClientResponse) -> AsyncIterator[dict
 
 
 def _has_token(choice: dict[str, Any]) -> bool:
-    """Say whether an event's choice carries a token; a token may have no text of its own."""
+    """Say whether an event's choice carries a token; special tokens have no text of their own."""
     delta = choice.get("delta") or {}
-    content = delta.get("content")
-    return bool(content) or (content == "" and "role" not in delta and choice.get("finish_reason") is None)
+    return bool(delta.get("content")) or ("role" not in delta and not choice.get("finish_reason"))
 
 
 def _refusal(url: str, status: int, content_type: str, text: str) -> Exception:

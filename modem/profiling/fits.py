@@ -91,8 +91,8 @@ def fit_prefill(alone: Sequence[Answer], at_once: Sequence[Sequence[Answer]]) ->
     longest = median(t for n, t in zip(lengths, times, strict=True) if n == max(lengths))
     slowest = median(max(answer.ttft_s for answer in together) for together in at_once)
     prefill = Prefill(
-        tokens_per_s=1 / line.slope if grows else None,
-        overhead_s=max(line.intercept, 0.0) if grows else median(times),
+        tokens_per_s=_rounded(1 / line.slope) if grows else None,
+        overhead_s=_rounded(max(line.intercept, 0.0) if grows else median(times)),
         parallel=slowest < SIDE_BY_SIDE_BELOW * longest,
     )
     return prefill, line
@@ -132,7 +132,7 @@ def fit_decode(steps: Sequence[Step]) -> Decode:
         steps: At least one.
     """
     numbers = sorted({step.together for step in steps})
-    times = [median(step.step_s for step in steps if step.together == number) for number in numbers]
+    times = [_rounded(median(step.step_s for step in steps if step.together == n)) for n in numbers]
     return Decode(batch=tuple(numbers), step_s=tuple(times))
 
 
@@ -140,3 +140,8 @@ def places(steps: Sequence[Step]) -> int | None:
     """Return how many requests the engine computes at once; None if it never was full."""
     full = [step.together for step in steps if step.together < step.asked]
     return int(median(full)) if full else None
+
+
+def _rounded(value: float) -> float:
+    """Return a figure with as many digits as a measurement has, and more."""
+    return float(f"{value:.4g}")

@@ -32,6 +32,10 @@ NOT_RUN = (
     "serve",
     "modem haproxy >",
     "modem router",
+    "modem simulate",
+    "modem profile",
+    "modem tune",
+    "modem plan",
 )
 """How commands begin that need another machine, much time or data: only they may be in ``console`` blocks."""
 GENERATED = {"modem/routing/heads/README.md", "modem/routing/shipped/README.md"}

@@ -190,7 +190,10 @@ def _wrappers(recorder: Recorder) -> dict[str, Callable[[Method], Method]]:
     def stale(method: Method) -> Method:
         def drop_stale_handle_metrics(self: Any, alive_serve_actor_ids: set[str]) -> None:
             with recorder.call(self, "stale") as record:
+                before = len(self._handle_store.all_reports())
                 method(self, alive_serve_actor_ids)
+                if len(self._handle_store.all_reports()) < before:
+                    record["dropped"] = True
                 alive = sorted(alive_serve_actor_ids)
                 if recorder.changed(self, "alive", alive):
                     record["alive"] = alive

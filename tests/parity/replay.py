@@ -107,7 +107,7 @@ class _Player:
         if record["kind"] == "tick":
             self.outcome += self._tick(record)
             return
-        if record["kind"] != "stale" or "alive" in record:
+        if record["kind"] != "stale" or "dropped" in record:
             self._asleep_until = float("-inf")  # an input
         getattr(self, f"_{record['kind']}")(record)
 
@@ -140,9 +140,15 @@ class _Player:
 
     def _handle(self, record: Record) -> None:
         running = {replica: _series(points) for replica, points in record["running"].items()}
+        extra = {"received_s": record["t"]} if "received_s" in HandleReport._fields else {}
         self._controller.record_handle(
             HandleReport(
-                record["handle_id"], record["actor_id"], record["sent_s"], _series(record["queued"]), running
+                handle_id=record["handle_id"],
+                actor_id=record["actor_id"],
+                sent_s=record["sent_s"],
+                queued=_series(record["queued"]),
+                running=running,
+                **extra,
             )
         )
 

@@ -3,8 +3,9 @@
 import random
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -41,15 +42,18 @@ class Driver:
     """What a controller does to one deployment's state, on a clock of its own.
 
     Args:
-        rng: Draws settings, load and everything else.
+        seed: Of settings, load and everything else.
         folder: Where the records go.
         on_replicas: Running requests come from the replicas' reports, else from the handles'.
         policy: Decides in place of Serve's own.
     """
 
-    def __init__(self, rng: random.Random, folder: Path, on_replicas: bool, policy: Policy) -> None:
+    def __init__(self, seed: int, folder: Path, on_replicas: bool, policy: Policy) -> None:
         self.now_s = START_S
-        self._rng = rng
+        self._rng = rng = random.Random(seed)
+        self._mishaps = random.Random(f"mishaps {seed}")
+        self._held_until_s = START_S
+        self._outbox: list[Callable[[], None]] = []
         self._on_replicas = on_replicas
         recorder.install(folder, lambda: self.now_s)
         settings = autoscaling(rng, awake=False)
@@ -72,6 +76,7 @@ class Driver:
             if self._rng.random() < 0.06:
                 self._load = self._rng.choice([0, 0, 1, 2, 3.5, 6, 12])
             self._report()
+            self._deliver()
             self._follow_target()
             self._state.update_running_replica_ids(
                 [r for r in self._replicas if self._ready_s[r] <= self.now_s]
@@ -114,10 +119,19 @@ class Driver:
         # Handles send the columnar format unless told otherwise. Its arithmetic differs from that of the
         # older one in the last bit, which is a replica where a load is a whole multiple of the target.
         frame = autoscaling_metrics_codec.encode(report)
-        self._state.record_columnar_metrics_for_handle(autoscaling_metrics_codec.decode_handle_flat(frame))
+        payload = autoscaling_metrics_codec.decode_handle_flat(frame)
+        self._outbox.append(lambda: self._state.record_columnar_metrics_for_handle(payload))
         for replica, points in counts.items() if self._on_replicas else ():
             metrics = {RUNNING_REQUESTS_KEY: points, **self._stats(share)}
-            self._state.record_request_metrics_for_replica(ReplicaMetricReport(replica, metrics, self.now_s))
+            of_replica = ReplicaMetricReport(replica, metrics, self.now_s)
+            self._outbox.append(partial(self._state.record_request_metrics_for_replica, of_replica))
+
+    def _deliver(self) -> None:
+        """Hand the reports over; a busy machine may hold them up for longer than a handle may be silent."""
+        if self._mishaps.random() < 0.01:
+            self._held_until_s = self.now_s + self._mishaps.uniform(1, 14)
+        while self._outbox and self.now_s >= self._held_until_s:
+            self._outbox.pop(0)()
 
     def _stats(self, share: float) -> dict[str, list[TimeStampedValue]]:
         """What a replica with so many requests publishes of itself."""
@@ -154,13 +168,13 @@ def driven(seed: int, num_ticks: int, on_replicas: bool = True, policy: Policy =
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # metrics_interval_s is deprecated
         try:
-            Driver(random.Random(seed), Path(folder), on_replicas, policy).run(num_ticks)
+            Driver(seed, Path(folder), on_replicas, policy).run(num_ticks)
         finally:
             recorder.uninstall()
         yield Path(folder)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10**6), on_replicas=st.booleans(), skip=st.booleans())
 @example(seed=32, on_replicas=True, skip=False)  # a load that is a whole multiple of the target
 def test_the_simulator_repeats_every_decision(seed: int, on_replicas: bool, skip: bool) -> None:
@@ -173,7 +187,7 @@ def test_the_simulator_repeats_every_decision(seed: int, on_replicas: bool, skip
 @pytest.mark.parametrize("skip", [False, True])
 @pytest.mark.parametrize("policy", POLICIES[1:], ids=lambda policy: policy["policy_function"])
 def test_the_simulator_repeats_every_decision_of_another_policy(policy: Policy, skip: bool) -> None:
-    for seed in range(4):
+    for seed in range(3):
         with driven(seed, 400, policy=policy) as folder, serve_controllers() as make:
             outcome = replay_folder(folder, make, skip)
         assert outcome.mismatches == ()

@@ -95,7 +95,7 @@ def test_the_total_is_that_of_serves_own_example() -> None:
         controller.record_replica(replica("r2", 2.0, (0.1, 3), (0.9, 4), (1.4, 8)))
         controller.record_handle(handle(2.0, (0.3, 2), (1.0, 3)))
         controller.decide(2.0, 2)
-        assert controller.state.get_last_decision_total_num_requests() == pytest.approx(23.4 / 1.7)
+        assert controller.serve.last_total == pytest.approx(23.4 / 1.7)
 
 
 def test_the_first_number_is_the_initial_one_or_the_least() -> None:
@@ -147,14 +147,14 @@ def test_silent_and_dead_handles_are_dropped() -> None:
         controller.decide(5.0, 1)
         controller.drop_stale(14.9, {"gateway-0"})
         controller.decide(14.9, 1)
-        assert controller.state.get_last_decision_total_num_requests() > 0
+        assert controller.serve.last_total > 0
         controller.drop_stale(15.0, {"gateway-0"})
         controller.decide(15.0, 1)
-        assert controller.state.get_last_decision_total_num_requests() == 0
+        assert controller.serve.last_total == 0
         controller.record_handle(handle(16.0, (16.0, 1)))
         controller.drop_stale(16.0, set())
         controller.decide(16.1, 1)
-        assert controller.state.get_last_decision_total_num_requests() == 0
+        assert controller.serve.last_total == 0
 
 
 def test_a_stopped_replica_is_forgotten() -> None:
@@ -173,7 +173,7 @@ def test_policies_see_when_the_number_changed_last() -> None:
         controller = make(scaled())
         controller.scaled(3.0, 1, 2)
         controller.scaled(5.0, 2, 1)
-        context = controller.state.get_autoscaling_context(1)
+        context = controller.serve.state.get_autoscaling_context(1)
         assert (context.last_scale_up_time, context.last_scale_down_time) == (3.0, 5.0)
 
 
@@ -266,9 +266,9 @@ def test_a_handles_report_is_what_serve_decodes(running: list[list[int]], queued
     with serve_controllers() as make:
         controller = make(scaled())
         report = HandleReport("h", "gateway-0", 9.0, points(queued), by_name)
-        own = controller._columnar(report)
+        own = controller.serve.columnar(report)
         served = autoscaling_metrics_codec.decode_handle_flat(
-            autoscaling_metrics_codec.encode(controller._plain(report))
+            autoscaling_metrics_codec.encode(controller.serve.plain(report))
         )
     assert own.keys() == served.keys()
     for key, value in served.items():
@@ -277,13 +277,13 @@ def test_a_handles_report_is_what_serve_decodes(running: list[list[int]], queued
 
 @pytest.mark.parametrize("columnar", [True, False])
 def test_serves_switch_of_formats_is_the_simulators(monkeypatch: pytest.MonkeyPatch, columnar: bool) -> None:
-    monkeypatch.setattr("deployments.simulation.RAY_SERVE_COLUMNAR_AUTOSCALING_METRICS", columnar)
+    monkeypatch.setattr("deployments.serve_decisions.RAY_SERVE_COLUMNAR_AUTOSCALING_METRICS", columnar)
     with serve_controllers() as make:
         controller = make(scaled())
         controller.record_handle(handle(1.0, (1.0, 1)))
         assert controller.decide(1.1, 0) == 1
-        assert bool(controller.state._handle_store.columnar) == columnar
-        assert bool(controller.state._handle_store.objects) == (not columnar)
+        assert bool(controller.serve.state._handle_store.columnar) == columnar
+        assert bool(controller.serve.state._handle_store.objects) == (not columnar)
 
 
 @given(
@@ -336,7 +336,7 @@ def test_serves_total_stays_within_its_bounds(
         for number, one in enumerate(told[1:]):
             controller.record_replica(ReplicaReport(f"r{number}", now_s, one, {}))
         controller.decide(now_s + later_s, 1)
-        total = controller.state.get_last_decision_total_num_requests()
+        total = controller.serve.last_total
     low, high = total_bounds([bounds_of(one) for one in told])
     assert low - 1e-9 <= total <= high + 1e-9
 
@@ -402,7 +402,7 @@ def assert_same(quick: SimulationResult, full: SimulationResult) -> None:
     assert np.array_equal(quick.requests.finish_s, full.requests.finish_s, equal_nan=True)
 
 
-@settings(max_examples=25)
+@settings(max_examples=20)
 @given(st.integers(0, 10**6), CONFIGS, CONFIGS, PLATFORMS)
 def test_leaving_ticks_out_changes_no_decision(
     seed: int, math: dict[str, Any], other: dict[str, Any], platform: Platform
@@ -415,7 +415,7 @@ def test_leaving_ticks_out_changes_no_decision(
     assert_same(*both(setups, traffic(seed), seed, platform))
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(
     st.integers(0, 10**6),
     CONFIGS,

@@ -53,14 +53,29 @@ def test_an_answer_is_timed_piece_by_piece_and_counted_by_the_server() -> None:
     assert len(answer.chunk_s) == 3
 
 
+def delta(fields: str, finish: str = "null") -> bytes:
+    return f'data: {{"choices": [{{"delta": {fields}, "finish_reason": {finish}}}]}}\n\n'.encode()
+
+
 def test_comments_and_events_without_tokens_are_no_tokens() -> None:
-    role = b'data: {"choices": [{"delta": {"role": "assistant", "content": ""}}]}\n\n'
-    empty = b'data: {"choices": [{"delta": {"content": ""}}]}\n\n'
-    last = b'data: {"choices": [{"delta": {"content": ""}, "finish_reason": "stop"}]}\n\n'
     app = streaming(
-        b": waiting for the math expert\n\n", role, TOKEN, empty, last, USAGE, b"data: [DONE]\n\n"
+        b": waiting for the math expert\n\n",
+        delta('{"role": "assistant", "content": ""}'),
+        delta('{"content": " a"}'),
+        delta('{"content": ""}'),
+        delta("{}"),
+        delta('{"content": " b"}', '"length"'),
+        USAGE,
+        b"data: [DONE]\n\n",
     )
-    assert len(with_client(app, one).chunk_s) == 2
+    assert len(with_client(app, one).chunk_s) == 4
+
+
+def test_a_single_token_without_a_text_counts_when_the_answer_ends() -> None:
+    app = streaming(
+        delta('{"role": "assistant", "content": ""}'), delta('{"content": ""}', '"length"'), USAGE
+    )
+    assert len(with_client(app, one).chunk_s) == 1
 
 
 @pytest.mark.parametrize(
@@ -87,8 +102,8 @@ def test_comments_and_events_without_tokens_are_no_tokens() -> None:
             "broke off its answer: The expert",
         ),
         (streaming(TOKEN, b"data: [DONE]\n\n"), "does not say how many tokens a prompt has"),
-        (streaming(USAGE), "has no text"),
-        (streaming(), "has no text"),
+        (streaming(USAGE), "has no tokens"),
+        (streaming(), "has no tokens"),
     ],
     ids=str,
 )

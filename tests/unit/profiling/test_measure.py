@@ -11,7 +11,7 @@ from modem.profiling.measure import Plan
 from tests.unit.profiling.engines import SteppingEngine, measured
 
 PLAN = Plan(prompt_words=(10, 100, 400), batches=(1, 2, 4, 8), answer_tokens=40, rounds=2)
-STATED = Stated(name="math", command="modem profile", startup_s=(3.0,))
+STATED = Stated(name="math", startup_s=(3.0,))
 
 
 def test_a_simulated_expert_is_what_its_settings_say() -> None:
@@ -45,12 +45,11 @@ def test_an_engine_that_reads_in_turn_and_slows_down_together_is_measured_as_suc
 
 def test_what_the_expert_publishes_counts_unless_it_is_stated() -> None:
     found = measured(SteppingEngine().app(), PLAN)
-    published = build_profile(found, PLAN, Stated(name="math", command="modem profile"))
+    published = build_profile(found, PLAN, Stated(name="math"))
     assert published.startup_s.samples == (42.5,)
     assert "as the replica publishes it" in published.method
     stated = Stated(
         name="math",
-        command="modem profile",
         startup_s=(1.0, 2.0),
         max_num_seqs=128,
         kv_capacity_tokens=99,
@@ -104,7 +103,7 @@ def test_no_start_up_time_is_an_error_that_says_what_to_give() -> None:
         create_app(SimulatedEngine(SimulatedExpertConfig(model_id="math"))), Plan((10, 20), (1,), 4, 1)
     )
     with pytest.raises(ConfigError, match="--startup-s"):
-        build_profile(found, PLAN, Stated(name="math", command="modem profile"))
+        build_profile(found, PLAN, Stated(name="math"))
 
 
 def test_the_progress_ends_where_it_was_said_to_end() -> None:

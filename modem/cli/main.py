@@ -6,6 +6,7 @@ from modem.cli import (
     config,
     haproxy,
     models,
+    plan,
     profile,
     route,
     router,
@@ -15,6 +16,7 @@ from modem.cli import (
     router_compare,
     router_eval,
     simulate,
+    tune,
     up,
 )
 
@@ -35,6 +37,8 @@ router.app.command(name="boilerplate")(router_boilerplate.boilerplate)
 router.app.command(name="calibrate")(router_calibrate.calibrate)
 router.app.command(name="add-domain")(router_add_domain.add_domain)
 app.command(name="route")(route.route)
+app.command(name="plan")(plan.plan_command)
 app.command(name="profile")(profile.profile)
 app.command(name="simulate")(simulate.simulate_command)
+app.command(name="tune")(tune.tune_command)
 app.command(name="haproxy")(haproxy.haproxy)

@@ -74,8 +74,8 @@ def _method(found: Measurement, plan: Plan, stated: Stated, line: Line, full: in
     lengths = [answer.prompt_tokens for answer in found.alone]
     most = max(step.asked for step in found.steps)
     parts = [
-        f"modem profile: {len(found.alone)} prompts of {min(lengths)} to {max(lengths)} tokens one at a time, "
-        f"time to first token = {line.intercept:.4g} s + {line.slope:.3g} s a token (R² {line.r2:.2f})",
+        f"modem profile: {len(found.alone)} prompts of {min(lengths)} to {max(lengths)} tokens in turn: "
+        f"time to first token = {line.intercept:.4g} s + {line.slope:.3g} s a token, R² {line.r2:.2f}",
         f"up to {most} answers of {plan.answer_tokens} tokens at once, {plan.rounds} rounds, medians",
     ]
     if stated.max_num_seqs is None and full is None:

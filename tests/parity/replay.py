@@ -101,6 +101,7 @@ class _Player:
         self._asleep_until = float("-inf")
         self._last_target = 0
         self._alive: frozenset[str] = frozenset()
+        self._sent_s: dict[str, float] = {}
         self.outcome = Outcome()
 
     def play(self, record: Record) -> None:
@@ -131,6 +132,8 @@ class _Player:
     def _stale(self, record: Record) -> None:
         self._alive = frozenset(record.get("alive", self._alive))
         self._controller.drop_stale(record["t"], self._alive)
+        if "dropped" in record:
+            self._sent_s.clear()  # Serve forgets when those handles last reported; the others report anew
 
     def _up(self, record: Record) -> None:
         self._controller.scaled(record["t"], 0, 1)
@@ -139,17 +142,16 @@ class _Player:
         self._controller.scaled(record["t"], 1, 0)
 
     def _handle(self, record: Record) -> None:
+        # Live, a report counts as received when it arrives, on a busy machine seconds after it was sent, and
+        # by when it was sent only if it is newer than the last. The simulator has one time for both: it gets
+        # the first, and the second is seen to here.
+        name, sent_s = record["handle_id"], record["sent_s"]
+        if sent_s <= self._sent_s.get(name, float("-inf")):
+            return
+        self._sent_s[name] = sent_s
         running = {replica: _series(points) for replica, points in record["running"].items()}
-        extra = {"received_s": record["t"]} if "received_s" in HandleReport._fields else {}
         self._controller.record_handle(
-            HandleReport(
-                handle_id=record["handle_id"],
-                actor_id=record["actor_id"],
-                sent_s=record["sent_s"],
-                queued=_series(record["queued"]),
-                running=running,
-                **extra,
-            )
+            HandleReport(name, record["actor_id"], record["t"], _series(record["queued"]), running)
         )
 
     def _replica(self, record: Record) -> None:

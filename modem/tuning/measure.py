@@ -1,0 +1,96 @@
+"""What one simulated run of one expert says about its settings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modem.simulation.profile import Profile
+from modem.simulation.result import SimulationResult, Status
+from modem.slo import Slo, Times
+
+HOUR_S = 3600.0
+NUM_BLOCKS = 20
+"""Parts of a run's time, for resampling: misses come in bunches, so single requests say too little."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """One run, within the part of the trace that is looked at.
+
+    Attributes:
+        cost_hours: GPU-hours; see `cost_per_replica`.
+        num_requests: Requests of each part of the time, shape ``[NUM_BLOCKS]``.
+        num_met: Those within each target, shape ``[targets, NUM_BLOCKS]``.
+    """
+
+    cost_hours: float
+    num_requests: NDArray[np.int64]
+    num_met: NDArray[np.int64]
+
+    def shares(self) -> NDArray[np.float64]:
+        """Return the share within each target; 1 without requests."""
+        return shares_of([self])
+
+
+def shares_of(runs: Sequence[Run]) -> NDArray[np.float64]:
+    """Return the share of all requests of some runs within each target; 1 without requests."""
+    total = sum(int(run.num_requests.sum()) for run in runs)
+    met = np.sum([run.num_met.sum(axis=1) for run in runs], axis=0)
+    return met / total if total else np.ones(len(met))
+
+
+def cost_per_replica(profile: Profile) -> float:
+    """Return the GPUs of a replica; 1 for one that takes none, whose replica-hours count instead."""
+    return profile.gpus_per_replica or 1.0
+
+
+def measure(result: SimulationResult, position: int, slo: Slo, from_s: float = 0.0) -> Run:
+    """Look at one expert.
+
+    Args:
+        result: The simulation.
+        position: Which of its experts.
+        slo: The targets.
+        from_s: Earlier requests, and what replicas cost before, are left out.
+    """
+    trace = result.trace
+    domain = result.experts[position].domain
+    own = trace.domain_index == (trace.domains.index(domain) if domain in trace.domains else -1)
+    chosen = np.flatnonzero(own & (trace.t_s >= from_s))
+    block = _block_of(trace.t_s[chosen], from_s, trace.span_s)
+    times = _times(result, chosen)
+    met = [np.bincount(block[target.met(times)], minlength=NUM_BLOCKS) for target in slo.targets]
+    return Run(
+        held_s(result, position, from_s) * cost_per_replica(result.experts[position].profile) / HOUR_S,
+        np.bincount(block, minlength=NUM_BLOCKS),
+        np.array(met),
+    )
+
+
+def held_s(result: SimulationResult, position: int, from_s: float = 0.0) -> float:
+    """Return the seconds for which one expert's replicas held their GPUs, from a time on."""
+    held = 0.0
+    for life in result.histories[position].replicas:
+        if life.placed_s is not None:
+            end_s = result.end_s if life.stopped_s is None else min(life.stopped_s, result.end_s)
+            held += max(0.0, end_s - max(life.placed_s, from_s))
+    return held
+
+
+def _block_of(t_s: NDArray[np.float64], from_s: float, span_s: float) -> NDArray[np.int64]:
+    length_s = max(span_s - from_s, 1e-9) / NUM_BLOCKS
+    return np.minimum((t_s - from_s) / length_s, NUM_BLOCKS - 1).astype(np.int64)
+
+
+def _times(result: SimulationResult, chosen: NDArray[np.int64]) -> Times:
+    """Return the times of some requests as `modem.simulation.summary` takes them."""
+    trace, log = result.trace, result.requests
+    answered = log.status[chosen] == Status.ANSWERED
+    t_s = trace.t_s[chosen]
+    first_s = np.where(answered, log.first_s[chosen], np.nan)
+    finish_s = np.where(answered, log.finish_s[chosen], np.nan)
+    tokens = trace.output_tokens[chosen]
+    itl_s = np.maximum(finish_s - first_s, 0.0) / np.maximum(tokens - 1, 1)
+    return Times(first_s - t_s, np.where(tokens < 2, np.where(answered, 0.0, np.nan), itl_s), finish_s - t_s)

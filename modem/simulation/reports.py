@@ -113,12 +113,23 @@ class HandleReporter:
         series = (self._queued, *self._series.values())
         return not self.num_queued and not any(sample.value for each in series for sample in each)
 
-    def wake(self, t_s: float) -> None:
-        """Take up the rhythm after a pause in which everything was zero."""
-        times, _ = self.beat.skip_to(t_s)
+    def wake(self, t_s: float) -> HandleReport | None:
+        """Take up the rhythm after a pause in which everything was zero.
+
+        Returns:
+            The last report that was left out, if one was.
+        """
+        times, sent_s = self.beat.skip_to(t_s)
         self.dormant = False
         self._queued.extend(Sample(self._epoch_s + time_s, 0) for time_s in times)
+        left_out = None
+        if sent_s > -inf:
+            now_s = self._epoch_s + sent_s
+            until_then = [sample for sample in self._queued if sample.timestamp <= now_s]
+            prune(until_then, now_s, self.rhythm.keep_s)
+            left_out = HandleReport(self.handle_id, self.actor_id, now_s, until_then, {})
         self._prune(self._epoch_s + t_s)
+        return left_out
 
     def _prune(self, now_s: float) -> None:
         prune(self._queued, now_s, self.rhythm.keep_s)

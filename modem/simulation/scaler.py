@@ -52,7 +52,7 @@ class Scaler:
         self.decisions: list[Decision] = []
         self.num_ticks = 0
         self.wake_s = 0.0
-        self.has_news = True
+        self._is_paused = False
         self._loop = loop
         self._platform = loop.platform
         self._epoch_s = loop.platform.epoch_s
@@ -92,6 +92,8 @@ class Scaler:
         missing = self.target - len(fleet.present)
         stopped: list[Replica] = []
         if missing > 0:
+            if self._is_paused:
+                self._wake_handles(t_s)
             fleet.create(missing, t_s)
         elif missing < 0:
             stopped = fleet.stop(-missing, t_s)
@@ -123,7 +125,6 @@ class Scaler:
     def _set_target(self, target: int, t_s: float) -> None:
         self.decisions.append(Decision(t_s, self.target, target))
         self.target = target
-        self.has_news = True
 
     def _tell_running(self) -> None:
         names = [replica.replica_id for replica in self.fleet.accepting]
@@ -136,13 +137,11 @@ class Scaler:
     # --- handles
 
     def before_arrival(self, gateway: int, t_s: float) -> None:
-        """Make a gateway's handle, or wake it from its pause: a request comes."""
-        handle = self.fleet.handles[gateway]
-        if handle is None:
+        """Make a gateway's handle, or end the pause of all of them: a request comes."""
+        if self._is_paused:
+            self._wake_handles(t_s)
+        if self.fleet.handles[gateway] is None:
             self._begin_handle(gateway, t_s, t_s)
-        elif handle.dormant:
-            handle.wake(t_s)
-            self._schedule_handle(handle)
 
     def after_arrival(self, gateway: int, t_s: float) -> None:
         """Let a gateway report at once that a request waits while there is no replica, as Serve's does."""
@@ -156,7 +155,24 @@ class Scaler:
         handle = HandleReporter(name, _actor(gateway), self._rhythm, begin_s, self._epoch_s, running)
         self.fleet.handles[gateway] = handle
         if begin_s < t_s:
-            handle.wake(t_s)
+            self._wake(handle, t_s)
+        else:
+            self._schedule_handle(handle)
+
+    def _wake_handles(self, t_s: float) -> None:
+        self._is_paused = False
+        for handle in self.fleet.handles:
+            if handle is not None and handle.dormant:
+                self._wake(handle, t_s)
+
+    def _wake(self, handle: HandleReporter, t_s: float) -> None:
+        left_out = handle.wake(t_s)
+        if left_out is not None:
+            there_s = left_out.sent_s - self._epoch_s + self._platform.push_delay_s
+            if there_s > t_s:
+                self._loop.events.at(there_s, REPORT, self._take_handle, left_out)
+            else:
+                self._take_handle(t_s, left_out)
         self._schedule_handle(handle)
 
     def _schedule_handle(self, handle: HandleReporter) -> None:
@@ -170,10 +186,16 @@ class Scaler:
         if beat.send_at_s <= t_s:
             beat.sent()
             self._send_handle(handle, t_s)
-            if not self._loop.every_tick and not self.fleet.present and handle.is_silent():
-                handle.dormant = True
+            if self._may_pause():
+                handle.dormant = self._is_paused = True
                 return
         self._schedule_handle(handle)
+
+    def _may_pause(self) -> bool:
+        """Return whether all that handles could tell until the next request is zero."""
+        if self._loop.every_tick or self.fleet.present:
+            return False
+        return all(handle is None or handle.is_silent() for handle in self.fleet.handles)
 
     def _send_handle(self, handle: HandleReporter, t_s: float) -> None:
         report = handle.report(t_s)

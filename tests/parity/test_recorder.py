@@ -131,6 +131,7 @@ class Driver:
         if self._mishaps.random() < 0.01:
             self._held_until_s = self.now_s + self._mishaps.uniform(1, 14)
         while self._outbox and self.now_s >= self._held_until_s:
+            self.now_s += 0.001  # no two arrive at the same time
             self._outbox.pop(0)()
 
     def _stats(self, share: float) -> dict[str, list[TimeStampedValue]]:
@@ -174,7 +175,6 @@ def driven(seed: int, num_ticks: int, on_replicas: bool = True, policy: Policy =
         yield Path(folder)
 
 
-@pytest.mark.xfail(strict=False, reason="some examples differ in a decision; see docs/LOG.md")
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10**6), on_replicas=st.booleans(), skip=st.booleans())
 @example(seed=32, on_replicas=True, skip=False)  # a load that is a whole multiple of the target

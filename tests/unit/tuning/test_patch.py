@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modem.errors import ConfigError
@@ -79,8 +79,8 @@ def test_a_policy_is_a_block_of_its_own_and_no_comment_is_lost() -> None:
 
 
 def test_what_is_right_already_is_left_alone() -> None:
-    settings = Settings("ongoing_requests", {"min_replicas": 0, "max_replicas": 2})
-    assert patch(SHIPPED, "f", {"math": settings}) == Patch(SHIPPED, ())
+    chosen = Settings("ongoing_requests", {"min_replicas": 0, "max_replicas": 2})
+    assert patch(SHIPPED, "f", {"math": chosen}) == Patch(SHIPPED, ())
 
 
 def test_the_initial_replicas_follow_the_least() -> None:
@@ -110,10 +110,10 @@ def test_a_policy_of_the_deployment_goes_to_the_application() -> None:
     own = {"policy_function": "deployments.autoscaling:Slo", "policy_kwargs": {"ttft_s": 2}}
     text = small({"policy": own})
     assert check_text(text, "f")[1] == []
-    for settings in (TOKENS, Settings("ongoing_requests")):
-        found = patch(text, "f", {"math": settings}).text
+    for chosen in (TOKENS, Settings("ongoing_requests")):
+        found = patch(text, "f", {"math": chosen}).text
         assert "policy" not in scaling(found, "expert-math")
-        assert (policy(found, "expert-math") is None) == (settings.policy == "ongoing_requests")
+        assert (policy(found, "expert-math") is None) == (chosen.policy == "ongoing_requests")
         assert scaling(found, "expert-other") == scaling(text, "expert-other")
 
 
@@ -173,6 +173,7 @@ list:
 """
 
 
+@settings(max_examples=40)
 @given(
     index=st.integers(0, 1),
     values=st.dictionaries(st.sampled_from(["low", "high", "new", "other"]), numbers, min_size=1),

@@ -67,14 +67,21 @@ def test_the_work_alone_needs_so_many() -> None:
 
 
 def test_a_day_is_compared_with_a_fleet_for_its_peak() -> None:
-    day = Day(peak_ratio=9.0, period_s=1200.0)
+    day = Day(peak_ratio=9.0, period_s=600.0)
     assert day.peak == pytest.approx(1.8)
     found = plan_day(
-        scaled(), Platform(), load(5.0), day, SLO, Settings("token_load"), (0,), serve_controllers
+        scaled(),
+        Platform(),
+        load(5.0, duration_s=60.0),
+        day,
+        SLO,
+        Settings("token_load"),
+        (0,),
+        serve_controllers,
     )
-    at_peak = smallest_fleet(scaled(), Platform(), load(9.0), SLO, (0,))
+    at_peak = smallest_fleet(scaled(), Platform(), load(9.0, duration_s=60.0), SLO, (0,))
     assert found.peak.replicas == at_peak.replicas > 1
-    assert found.fixed_hours == pytest.approx(at_peak.replicas * 1200 / 3600, rel=0.1)
+    assert found.fixed_hours == pytest.approx(at_peak.replicas * 600 / 3600, rel=0.1)
     assert 0 < found.least_hours < found.scaled.cost_hours
     assert found.saved == pytest.approx(1 - found.scaled.cost_hours / found.fixed_hours)
 

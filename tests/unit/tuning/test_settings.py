@@ -4,7 +4,7 @@ from typing import Any
 
 import optuna
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modem.autoscaling.catalogue import params_of
@@ -89,18 +89,19 @@ def test_a_value_that_is_not_allowed_is_named() -> None:
         apply(scaled(), Settings("ongoing_requests", {"target_ongoing_requests": -1}))
 
 
+@settings(max_examples=40)
 @given(policy=policies, numbers=st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_all_that_is_tried_is_allowed(policy: PolicyName, numbers: list[float]) -> None:
     setup = scaled()
-    settings = space_of(policy, setup, SLO).suggest(Chooser(numbers))
-    scaling = base(apply(setup, settings))
+    found = space_of(policy, setup, SLO).suggest(Chooser(numbers))
+    scaling = base(apply(setup, found))
     assert scaling.min_replicas <= scaling.max_replicas == 4
     # What `modem config check` asks for.
     assert scaling.look_back_period_s > scaling.metrics_interval_s
     assert scaling.downscale_delay_s >= scaling.look_back_period_s
     assert scaling.target_ongoing_requests < setup.max_ongoing_requests
     if policy != "ongoing_requests":
-        params_of(CLASSES[policy].partition(":")[2], settings.params)  # raises what is wrong
+        params_of(CLASSES[policy].partition(":")[2], found.params)  # raises what is wrong
 
 
 @given(policy=policies)

@@ -1,9 +1,10 @@
 """What a request and a chunk cost through the gateway, in CPU of the whole process tree.
 
-Four roads to the same simulated experts, interleaved round by round:
+Five roads to the same simulated experts, interleaved round by round:
 
 - ``direct``: gateway, router, then the replica's own HTTP port (what modem does)
 - ``handles``: gateway, router, then a Serve handle, HAProxy and throughput mode on
+- ``bare``: as ``handles``, but nothing is parsed, checked or scored (`benchmarks.bare`): what Serve itself costs
 - ``default``: as ``handles``, in Ray Serve's default mode
 - ``expert``: the replica's HTTP port alone, without gateway and router: the floor
 
@@ -166,7 +167,13 @@ def main() -> None:
     ]
     names = ("other", "math")
     handles = front("modem-handles", "/handles", "handles", domains=names)
-    optimized = mixture([front(domains=names), handles, *experts], 0)
+    bare = {
+        "name": "bare",
+        "route_prefix": "/bare",
+        "import_path": "benchmarks.bare:build",
+        "args": {"domain": "math"},
+    }
+    optimized = mixture([front(domains=names), handles, bare, *experts], 0)
     default = mixture([front(data_plane="handles", domains=names), *experts], 0)
     with Cluster(optimized) as fast, Cluster(default, optimized=False) as slow:
         port = fast.http_port("expert-math")
@@ -174,6 +181,7 @@ def main() -> None:
         roads = [
             Road("direct", fast, f"{fast.url}{path}"),
             Road("handles", fast, f"{fast.url}/handles{path}"),
+            Road("bare", fast, f"{fast.url}/bare{path}", "math"),
             Road("default", slow, f"{slow.url}{path}"),
             Road("expert", fast, f"http://127.0.0.1:{port}{path}", "math"),
         ]

@@ -66,8 +66,9 @@ def prompt(num_words: int) -> str:
 def reading(folder: Path, max_tokens: int) -> Iterator[Path]:
     """Offer a compact router's folder that reads so many tokens of a text."""
     with tempfile.TemporaryDirectory() as copy:
-        for name in ("model.onnx", "tokenizer.json"):
-            (Path(copy) / name).symlink_to((folder / name).resolve())
+        for file in folder.iterdir():
+            if file.name != "router.json":
+                (Path(copy) / file.name).symlink_to(file.resolve())
         about = json.loads((folder / "router.json").read_text())
         (Path(copy) / "router.json").write_text(json.dumps({**about, "max_tokens": max_tokens}))
         yield Path(copy)

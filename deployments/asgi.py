@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-ACCEPTED = b"accepted"
+STATUS_DIGITS = 3
 DISCONNECT_GRACE_S = 5.0
 """How long an application may take to end by itself once its client has gone."""
 
@@ -48,9 +48,9 @@ class TellsDisconnect:
 async def respond(app: ASGIApp, path: str, body: bytes, request_id: str) -> AsyncIterator[bytes]:
     """Call an application without HTTP, so that a Serve handle can carry its reply.
 
-    POSTs ``body`` to ``path`` and yields `ACCEPTED`, then the status in decimal digits, then chunks.
-
-    The first part comes at once: it tells the caller that its wait for a replica is over.
+    POSTs ``body`` to ``path`` and yields the status as `STATUS_DIGITS` digits with what there is of the
+    body, then what has come since. Every item costs the way through Ray, so what is there goes in one:
+    an answer that is no stream is a single item.
 
     Closing the iterator early disconnects, which stops the generation.
     """
@@ -71,15 +71,23 @@ async def respond(app: ASGIApp, path: str, body: bytes, request_id: str) -> Asyn
 
     task = asyncio.create_task(run())
     try:
-        yield ACCEPTED
-        while message := await messages.get():
-            if message["type"] == "http.response.start":
-                yield str(message["status"]).encode()
-            elif chunk := message.get("body", b""):
-                yield chunk
+        ended = False
+        while not ended:
+            found = [await messages.get()]
+            while not messages.empty():
+                found.append(messages.get_nowait())
+            ended = found[-1] is None
+            if part := b"".join(_bytes(message) for message in found if message is not None):
+                yield part
         await task
     finally:
         task.cancel()
+
+
+def _bytes(message: Message) -> bytes:
+    if message["type"] == "http.response.start":
+        return str(message["status"]).encode()
+    return message.get("body", b"")  # type: ignore[no-any-return]
 
 
 def _scope(path: str, request_id: str) -> Message:

@@ -9,7 +9,8 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import aiohttp
@@ -18,12 +19,14 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
+from deployments.asgi import STATUS_DIGITS
 from deployments.platform import STATES_TTL_S, PlatformStates, expert_state
-from deployments.ray_private import http_endpoint, running_replicas
+from deployments.ray_private import assigned, http_endpoint, running_replicas
 from modem.config import DomainConfig
 from modem.errors import ExpertFailedError, ExpertUnavailableError, OverloadedError
 from modem.experts.balance import Balancer
 from modem.experts.base import ExpertReply, ExpertRequest
+from modem.experts.queues import Queues
 from modem.types import ExpertState
 
 logger = logging.getLogger("ray.serve")
@@ -87,12 +90,17 @@ class HandleReply:
 
     Args:
         stream: Yields the parts that `deployments.asgi.respond` describes.
+
+    Attributes:
+        on_close: Called when the reply is given up or complete.
     """
 
     def __init__(self, stream: DeploymentResponseGenerator[bytes]) -> None:
+        self.on_close: Callable[[], None] = lambda: None
         self.sent_at = 0.0
         self._stream = stream
         self._status = 0
+        self._unread = b""
 
     @property
     def status(self) -> int:
@@ -101,12 +109,16 @@ class HandleReply:
 
     async def accepted(self) -> None:
         """Wait until a replica has the request."""
-        await self._next()
+        await self._known(assigned(self._stream))
         self.sent_at = asyncio.get_running_loop().time()
 
     async def head(self) -> None:
         """Wait for the status."""
-        self._status = int(await self._next())
+        try:
+            first = await self._known(anext(self._stream))
+        except StopAsyncIteration:
+            raise _broke() from None
+        self._status, self._unread = int(first[:STATUS_DIGITS]), first[STATUS_DIGITS:]
 
     async def read(self) -> bytes:
         """Return the whole body."""
@@ -117,18 +129,23 @@ class HandleReply:
 
     async def next_chunk(self) -> bytes:
         """Return the next chunk."""
+        if self._unread:
+            chunk, self._unread = self._unread, b""
+            return chunk
         try:
-            return await self._next()
+            return await self._known(anext(self._stream))
         except StopAsyncIteration:
             return b""
 
     async def aclose(self) -> None:
         """Cancel the call, which stops the generation if it is not finished."""
         self._stream.cancel()
+        self.on_close()
 
-    async def _next(self) -> bytes:
+    async def _known(self, work: Awaitable[T]) -> T:
+        """Await with Ray's errors as ours."""
         try:
-            return await anext(self._stream)
+            return await work
         except (RayError, RayServeException) as error:
             if isinstance(error, BackPressureError | DeploymentUnavailableError):
                 raise
@@ -148,6 +165,7 @@ class ServeExperts:
         self._handles: dict[tuple[str, str], DeploymentHandle[Any]] = {}
         self._platform = PlatformStates()
         self._balancer = Balancer(time.monotonic, random.Random())
+        self._queues = Queues()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=15),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
@@ -175,10 +193,11 @@ class ServeExperts:
                 endpoint = await self._wait(self._reserve(config), config, request)
         if endpoint is None:
             return await self._call(config, request)
-        return await self._post(*endpoint, request)
+        return await self._post(config.application, *endpoint, request)
 
-    async def _post(self, host: str, port: int, request: ExpertRequest) -> AiohttpReply:
+    async def _post(self, application: str, host: str, port: int, request: ExpertRequest) -> AiohttpReply:
         self._balancer.began(host, port)
+        ended = self._queues.runs(application)
         sent_at = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(request.head_timeout_s):
@@ -189,16 +208,23 @@ class ServeExperts:
                 )
         except BaseException as error:
             self._balancer.ended(host, port)
+            ended()
             if isinstance(error, aiohttp.ClientError):
                 self._balancer.broke(host, port)
             raise
-        return AiohttpReply(response, sent_at, lambda: self._balancer.ended(host, port))
+
+        def on_close() -> None:
+            self._balancer.ended(host, port)
+            ended()
+
+        return AiohttpReply(response, sent_at, on_close)
 
     async def _call(self, config: DomainConfig, request: ExpertRequest) -> ExpertReply:
         handle = self._handle(config).options(method_name="respond", stream=True)
         reply = HandleReply(handle.remote(request.path, request.body, request.request_id))
         try:
             await self._wait(reply.accepted(), config, request)
+            reply.on_close = self._queues.runs(config.application)
             async with asyncio.timeout(request.head_timeout_s):
                 await reply.head()
         except BaseException:
@@ -219,16 +245,17 @@ class ServeExperts:
         task = asyncio.ensure_future(work)
         deadline = asyncio.get_running_loop().time() + request.start_timeout_s
         try:
-            while not (await asyncio.wait({task}, timeout=STATES_TTL_S))[0]:
-                if (await self.states({"": config}))[""].state == "failed":
-                    raise _unavailable(config, request)
-                if asyncio.get_running_loop().time() > deadline:
-                    raise ExpertUnavailableError(
-                        f"The expert had no free replica within {request.start_timeout_s:g} s. Retry later.",
-                        None,
-                        "expert_starting",
-                        request.retry_after_s,
-                    )
+            with self._queues.waiting(config.application):
+                while not (await asyncio.wait({task}, timeout=STATES_TTL_S))[0]:
+                    if (await self.states({"": config}))[""].state == "failed":
+                        raise _unavailable(config, request)
+                    if asyncio.get_running_loop().time() > deadline:
+                        raise ExpertUnavailableError(
+                            f"The expert had no free replica within {request.start_timeout_s:g} s. Retry later.",
+                            None,
+                            "expert_starting",
+                            request.retry_after_s,
+                        )
             return task.result()
         except BackPressureError:
             raise OverloadedError(
@@ -244,7 +271,11 @@ class ServeExperts:
         """Return the state of each domain's expert."""
         applications = await self._platform.applications()
         return {
-            domain: expert_state(applications.get(config.application), config.deployment)
+            domain: replace(
+                expert_state(applications.get(config.application), config.deployment),
+                num_running=self._queues.num_running(config.application),
+                num_waiting=self._queues.num_waiting(config.application),
+            )
             for domain, config in configs.items()
         }
 

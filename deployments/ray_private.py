@@ -8,7 +8,7 @@ from typing import Any
 
 import ray.util
 from ray.serve._private import replica as _replica
-from ray.serve.handle import DeploymentHandle
+from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
 from modem.experts.balance import Replica
 
@@ -35,6 +35,16 @@ def running_replicas(handle: DeploymentHandle[Any]) -> Iterable[Replica]:
     for info in getattr(router, "_running_replicas", None) or ():
         if info.node_ip is not None and info.backend_http_port is not None:
             yield Replica(info.node_ip, info.backend_http_port, info.max_ongoing_requests)
+
+
+async def assigned(response: DeploymentResponseGenerator[Any]) -> None:
+    """Wait until a replica has taken a call.
+
+    Raises:
+        BackPressureError: Too many calls wait.
+        DeploymentUnavailableError: There is no such deployment any more.
+    """
+    await response._fetch_future_result_async()
 
 
 def bind_replica_grpc_to_loopback() -> None:

@@ -11,7 +11,7 @@ from ray.serve._private import replica as ray_replica
 from ray.serve._private.common import DeploymentID, ReplicaID, RunningReplicaInfo
 from ray.serve._private.request_router.replica_wrapper import ReplicaSelection, RunningReplica
 from ray.serve._private.router import AsyncioRouter, CurrentLoopRouter, SingletonThreadRouter
-from ray.serve.handle import DeploymentHandle
+from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
 from deployments.ray_private import bind_replica_grpc_to_loopback, http_endpoint, running_replicas
 from modem.experts.balance import Replica
@@ -39,6 +39,10 @@ class TestNames:
         assert "self._running_replicas" in inspect.getsource(AsyncioRouter.__init__)
         update = inspect.getsource(AsyncioRouter.update_deployment_targets)
         assert "self._running_replicas = running_replicas" in update
+
+    def test_a_call_waits_for_its_replica_first(self) -> None:
+        source = inspect.getsource(DeploymentResponseGenerator.__anext__)
+        assert source.index("self._fetch_future_result_async()") < source.index("__anext__()")
 
     def test_a_replica_binds_its_grpc_server_by_the_name_that_is_replaced(self) -> None:
         source = inspect.getsource(ray_replica)

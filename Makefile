@@ -4,6 +4,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 # What `make serve` serves.
 CONFIG ?= serve_config.cpu.yaml
+# What `make loadtest` sends (`modem load list`), where, and where it is written: OUT=DIR.
+SCENARIO ?= steady
+HOST ?= http://127.0.0.1:8000
 # How `make lock` finds the CPU build of torch; with wheels in a folder: LOCK_FLAGS="--find-links DIR".
 LOCK_FLAGS ?= --torch-backend cpu
 
@@ -18,7 +21,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PIP_INSTALL := $(PIP) install --quiet --no-deps --no-compile
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock serve check test bench clean distclean
+.PHONY: help install lock serve check test bench loadtest clean distclean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | \
@@ -43,7 +46,7 @@ $(INSTALLED): $(LOCK) pyproject.toml | $(BIN)/python
 
 lock: | $(BIN)/python ## Write requirements/cpu.lock anew from pyproject.toml
 	$(PIP) install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --extra cpu --extra train --extra forecast --extra tune --extra dev \
+	$(BIN)/uv pip compile pyproject.toml --extra cpu --extra train --extra forecast --extra tune --extra load --extra dev \
 	  --overrides requirements/overrides.txt --python-version 3.11 --no-header --quiet \
 	  $(LOCK_FLAGS) --output-file $(LOCK)
 
@@ -62,6 +65,9 @@ test: install ## The whole test suite
 
 bench: install ## Measure the gateway
 	$(BIN)/python -m benchmarks.gateway
+
+loadtest: install ## Test a server under load: SCENARIO=domain-drift HOST=http://...
+	@exec $(BIN)/modem load run $(SCENARIO) --host $(HOST) $(if $(OUT),--out $(OUT)) $(LOAD_FLAGS)
 
 clean: ## Delete caches and build outputs
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

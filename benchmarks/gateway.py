@@ -4,7 +4,7 @@ Five roads to the same simulated experts, interleaved round by round:
 
 - ``direct``: gateway, router, then the replica's own HTTP port (what modem does)
 - ``handles``: gateway, router, then a Serve handle, HAProxy and throughput mode on
-- ``bare``: as ``handles``, but nothing is parsed, checked or scored (`benchmarks.bare`): what Serve itself costs
+- ``bare``: as ``handles``, but nothing is parsed, checked or scored (`benchmarks.bare`): what Serve costs
 - ``default``: as ``handles``, in Ray Serve's default mode
 - ``expert``: the replica's HTTP port alone, without gateway and router: the floor
 

@@ -311,6 +311,8 @@ def _model_card(domain: str, config: DomainConfig, state: ExpertState, created: 
         "context_length": config.context_length_tokens,
         "state": state.state,
         "replicas": state.num_replicas,
+        "running": state.num_running,
+        "waiting": state.num_waiting,
     }
 
 

@@ -250,12 +250,7 @@ class ServeExperts:
                     if (await self.states({"": config}))[""].state == "failed":
                         raise _unavailable(config, request)
                     if asyncio.get_running_loop().time() > deadline:
-                        raise ExpertUnavailableError(
-                            f"The expert had no free replica within {request.start_timeout_s:g} s. Retry later.",
-                            None,
-                            "expert_starting",
-                            request.retry_after_s,
-                        )
+                        raise _starting(request)
             return task.result()
         except BackPressureError:
             raise OverloadedError(
@@ -288,6 +283,15 @@ class ServeExperts:
 
 def _broke() -> ExpertFailedError:
     return ExpertFailedError("The expert broke off. Retry.")
+
+
+def _starting(request: ExpertRequest) -> ExpertUnavailableError:
+    return ExpertUnavailableError(
+        f"The expert had no free replica within {request.start_timeout_s:g} s. Retry later.",
+        None,
+        "expert_starting",
+        request.retry_after_s,
+    )
 
 
 def _unavailable(config: DomainConfig, request: ExpertRequest) -> ExpertUnavailableError:

@@ -1,4 +1,4 @@
-"""The three plots of a classifier, one drawing each; matplotlib is imported where one is drawn."""
+"""Plots as files, and the three of a classifier; matplotlib is imported where one is drawn."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,11 +11,15 @@ from modem.errors import ConfigError
 from modem.routing.calibration import Bin
 
 Drawing = Callable[[Any], None]
-"""Draws on the axes of a figure."""
+"""Draws on the axes of a figure, or on a sequence of them if it has several."""
 
 
 def save_plots(
-    folder: Path, drawings: Mapping[str, Drawing], size: tuple[float, float] = (4.8, 4.5)
+    folder: Path,
+    drawings: Mapping[str, Drawing],
+    size: tuple[float, float] = (4.8, 4.5),
+    num_axes: int = 1,
+    extra: str = "train",
 ) -> list[Path]:
     """Write each drawing as a PNG under its name; returns their files.
 
@@ -23,6 +27,8 @@ def save_plots(
         folder: Where to.
         drawings: By the name of the file, without its ending.
         size: Width and height in inches, of each.
+        num_axes: Of each, one below the other, with one axis to the right for all.
+        extra: What of modem to install where matplotlib is missing.
 
     Raises:
         ConfigError: matplotlib is missing.
@@ -30,14 +36,14 @@ def save_plots(
     try:
         import matplotlib
     except ImportError as error:
-        raise ConfigError(f"plots: {error}; run: pip install 'modem[train]'") from error
+        raise ConfigError(f"plots: {error}; run: pip install 'modem[{extra}]'") from error
     matplotlib.use("agg")  # files only, no display
     from matplotlib import pyplot
 
     folder.mkdir(parents=True, exist_ok=True)
     files = {name: folder / f"{name}.png" for name in drawings}
     for name, draw in drawings.items():
-        figure, axes = pyplot.subplots(figsize=size, layout="constrained")
+        figure, axes = pyplot.subplots(num_axes, sharex=True, figsize=size, layout="constrained")
         draw(axes)
         figure.savefig(files[name], dpi=120)
         pyplot.close(figure)

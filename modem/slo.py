@@ -143,13 +143,13 @@ def parse_slo(text: str) -> Slo:
     Raises:
         ConfigError: A part is not understood; the message says which, and what to write.
     """
-    parts = _split(text)
+    parts = split_targets(text)
     if not any(part.strip() for part in parts):
         raise ConfigError(f"--slo {text!r}: no target in it; {_EXAMPLE}")
     return Slo(tuple(_target(part.strip(), text) for part in parts))
 
 
-def _split(text: str) -> Sequence[str]:
+def split_targets(text: str) -> Sequence[str]:
     """Split at commas that stand in no brackets."""
     parts, depth = [""], 0
     for character in text:

@@ -96,8 +96,12 @@ class ExpertState:
             the next request) or ``failed``.
         num_replicas: Replicas that answer now.
         message: The platform's own words where the state is ``failed``, for operators only.
+        num_running: Requests of this gateway that a replica has; what waits inside an engine is among them.
+        num_waiting: Requests of this gateway that wait for a replica.
     """
 
     state: ExpertStateName
     num_replicas: int
     message: str = ""
+    num_running: int = 0
+    num_waiting: int = 0

@@ -177,3 +177,8 @@ class Cluster:
         """What all replicas of a deployment have logged."""
         pattern = f"session_*/logs/serve/replica_{application}_{deployment}_*.log"
         return "".join(path.read_text() for path in (self._run.path / "ray").glob(pattern))
+
+    def controller_log(self) -> str:
+        """What Serve's controller has logged: among others the decisions of modem's policies."""
+        found = (self._run.path / "ray").glob("session_*/logs/serve/controller_*.log")
+        return "".join(path.read_text() for path in found)

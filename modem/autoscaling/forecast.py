@@ -120,10 +120,11 @@ class Forecast:
         more = self._rise(load, outlook, then_s)
         if more > 0 and (coming := self._need_of(load, more, now.state)) > need:
             need, reason = coming, "forecast"
+        # Before the floor is looked at: it is a number of replicas, and needs no tolerance on top.
+        number, needs = settle(load, need, params, state.needs if state else None)
         floor = max(floor_at(at_s, params.floors, params.timezone) for at_s in (load.now_s, then_s))
         if floor > need:
             need, reason = floor, "floor"
-        number, needs = settle(load, need, params, state.needs if state else None)
         number = load.within_bounds(max(number, floor))
         return Decision(number, need, reason, ForecastState(now.state, profile, needs, series, outlook))
 

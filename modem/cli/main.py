@@ -5,6 +5,7 @@ import typer
 from modem.cli import (
     config,
     haproxy,
+    load,
     models,
     plan,
     profile,
@@ -41,4 +42,5 @@ app.command(name="plan")(plan.plan_command)
 app.command(name="profile")(profile.profile)
 app.command(name="simulate")(simulate.simulate_command)
 app.command(name="tune")(tune.tune_command)
+app.add_typer(load.app, name="load")
 app.command(name="haproxy")(haproxy.haproxy)

@@ -62,6 +62,7 @@ class Fleet:
         self._pool = pool
         self._rng = rng
         self._turn = 0
+        self._seek_s = inf
 
     def arrive(self, request: int, t_s: float) -> bool:
         """Take a request; False if it is refused because too many wait."""
@@ -108,7 +109,8 @@ class Fleet:
         if ready:
             # Serve lists running replicas in the order in which they became it.
             self.accepting += ready
-            self._dispatch(t_s)
+            self.line.serve(len(self.accepting), t_s)
+            self._seek(t_s)
         return ready
 
     def stop(self, number: int, t_s: float) -> list[Replica]:
@@ -125,6 +127,7 @@ class Fleet:
             replica.stopping_s = t_s
             if replica.state is State.RUNNING:
                 self.accepting.remove(replica)
+                self.line.serve(len(self.accepting), t_s)
                 self._drain(replica, t_s)
             else:
                 self._end(replica, t_s)
@@ -187,18 +190,22 @@ class Fleet:
         handle = self.handles[columns.gateway[request]]
         if handle is not None:
             handle.ended(replica.replica_id)
-        if self.line and replica.state is State.RUNNING:
-            self._send(self.line.leave(t_s), replica, t_s)
+        if self.line:
+            self._seek(t_s)
 
-    def _dispatch(self, t_s: float) -> None:
-        """Give waiting requests to replicas that are not full."""
-        touched = set()
+    def _seek(self, t_s: float, _: None = None) -> None:
+        """Give free places to waiting requests that look for one now, and schedule the next look."""
+        if self._seek_s <= t_s:
+            self._seek_s = inf
         while self.line and (replica := self._pick()) is not None:
+            look_s = self.line.next_look_s(t_s)
+            if look_s > t_s:
+                if look_s < self._seek_s:
+                    self._seek_s = look_s
+                    self._events.at(look_s, LIFE, self._seek)
+                return
             self._send(self.line.leave(t_s), replica, t_s)
-            touched.add(replica)
-        for replica in self.accepting:
-            if replica in touched:
-                self._schedule(replica, replica.engine.retime())
+            self._schedule(replica, replica.engine.retime())
 
     # --- ends
 

@@ -1,7 +1,7 @@
 """What is simulated: experts with their Serve settings and profiles, and the platform around them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from modem.config import DomainConfig
@@ -32,6 +32,7 @@ class ExpertSetup:
         deployment: Name of its deployment.
         context_length_tokens: Longest prompt plus answer; None if unknown. A live expert refuses longer ones;
             here they are computed all the same, and counted.
+        may_sleep: False for the expert that answers where no other fits: `modem config check` keeps it awake.
     """
 
     domain: str
@@ -46,6 +47,7 @@ class ExpertSetup:
     application: str = "expert"
     deployment: str = "Expert"
     context_length_tokens: int | None = None
+    may_sleep: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +140,8 @@ def _setup(doc: Document, profiles: Mapping[str, Profile], default: Profile | No
                 "experts, so nothing is known of it; simulate a file whose experts are"
             )
         profile = profiles.get(domain) or default or _committed(expert, f"{doc.file}: domain {domain}")
-        setups.append(_expert(domain, config, expert, profile))
+        setup = _expert(domain, config, expert, profile)
+        setups.append(replace(setup, may_sleep=domain != doc.gateway.routing.fallback))
     front = doc.fronts[0]
     gateway = _deployment(front.schema.deployments if front.schema else (), "Gateway")
     return Setup(

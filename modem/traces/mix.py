@@ -12,49 +12,83 @@ from modem.traces.trace import Trace
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """Shares of domains that move evenly from ``start`` to ``end`` over the trace: domain drift.
+    """Shares of domains that move evenly from point to point: domain drift.
 
     Attributes:
-        start: Share of each domain at the beginning; they add up to 1.
-        end: Share at the end, of the same domains.
+        points: Share of each domain at moments that divide the time evenly, the first at its beginning, the
+            last at its end; at least one, all of the same domains, each adding up to 1.
     """
 
-    start: Mapping[str, float]
-    end: Mapping[str, float]
+    points: tuple[Mapping[str, float], ...]
 
     @classmethod
     def steady(cls, shares: Mapping[str, float]) -> "Mix":
         """Return a mix that does not move."""
-        return cls(shares, shares)
+        return cls((shares,))
 
     @classmethod
     def even(cls, domains: Collection[str]) -> "Mix":
         """Return the same share for each domain."""
         return cls.steady(dict.fromkeys(domains, 1 / len(domains)))
 
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Their names, in the order in which they were named."""
+        return tuple(self.points[0])
+
+    @property
+    def start(self) -> Mapping[str, float]:
+        """Share of each domain at the beginning."""
+        return self.points[0]
+
+    @property
+    def end(self) -> Mapping[str, float]:
+        """Share of each domain at the end."""
+        return self.points[-1]
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether it does not move."""
+        return all(point == self.points[0] for point in self.points)
+
     def __str__(self) -> str:
-        start, end = (
-            ",".join(f"{name}={share:.3g}" for name, share in mix.items()) for mix in (self.start, self.end)
-        )
-        return start if start == end else f"{start} to {end}"
+        texts = [",".join(f"{name}={share:.3g}" for name, share in point.items()) for point in self.points]
+        return texts[0] if self.is_steady else " to ".join(texts)
+
+    def at(self, progress: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the shares at moments.
+
+        Args:
+            progress: From 0, the beginning, to 1, the end; shape ``[n]``.
+
+        Returns:
+            Shares in the order of `domains`; shape ``[n, domains]``, each row adding up to 1.
+        """
+        moments = np.linspace(0, 1, len(self.points))
+        columns = [np.interp(progress, moments, [p[name] for p in self.points]) for name in self.domains]
+        return np.stack(columns, axis=1)
+
+    def draw(self, progress: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
+        """Return for each moment a domain by lot, as a position in `domains`; shape ``[n]``."""
+        bounds = np.cumsum(self.at(progress), axis=1)
+        bounds[:, -1] = 1.0  # the shares' sum may be a rounding below
+        drawn = (rng.random(len(progress))[:, None] >= bounds).sum(axis=1)
+        return np.asarray(drawn, dtype=np.int64)
 
 
 def parse_mix(text: str, known: Collection[str] | None = None) -> Mix:
-    """Read ``math=0.2,other=0.8``, or two of them with `` to `` between for a mix that moves.
+    """Read ``math=0.2,other=0.8``, or several of them with `` to `` between for a mix that moves.
 
-    Weights need not add up to 1; they are divided by their sum. A domain that stands on one side only has
-    0 on the other.
+    Weights need not add up to 1; they are divided by their sum. A domain that is left out at one point has
+    0 there.
 
     Raises:
         ConfigError: A part is wrong, or a domain is not among ``known``.
     """
-    parts = text.split(" to ")
-    if len(parts) > 2:
-        raise ConfigError(f"--mix {text!r}: more than one ' to '; write a=1,b=3 or a=1,b=3 to a=3,b=1")
-    weights = [_weights(part, text, known) for part in parts]
+    weights = [_weights(part, text, known) for part in text.split(" to ")]
     names = list(dict.fromkeys(name for part in weights for name in part))
-    shares = [{name: part.get(name, 0.0) / sum(part.values()) for name in names} for part in weights]
-    return Mix(shares[0], shares[-1])
+    shares = ({name: part.get(name, 0.0) / sum(part.values()) for name in names} for part in weights)
+    return Mix(tuple(shares))
 
 
 def _weights(part: str, text: str, known: Collection[str] | None) -> dict[str, float]:
@@ -79,21 +113,11 @@ def split(trace: Trace, mix: Mix, rng: np.random.Generator) -> Trace:
 
     Requests of one session get one domain: that of the session's first request.
     """
-    names = tuple(mix.start)
-    drawn = _draw(trace, mix, names, rng)
+    progress = trace.t_s / trace.span_s if trace.span_s else np.zeros(len(trace))
+    drawn = mix.draw(progress, rng)
     if trace.sessions:
         first: dict[str, int] = {}
         for position, session in enumerate(trace.sessions):
             if session is not None:
                 drawn[position] = first.setdefault(session, int(drawn[position]))
-    return replace(trace, domains=names, domain_index=drawn, origin=f"{trace.origin}, split {mix}")
-
-
-def _draw(trace: Trace, mix: Mix, names: tuple[str, ...], rng: np.random.Generator) -> NDArray[np.int64]:
-    start = np.array([mix.start[name] for name in names])
-    end = np.array([mix.end[name] for name in names])
-    progress = (trace.t_s / trace.span_s if trace.span_s else np.zeros(len(trace)))[:, None]
-    bounds = np.cumsum(start + (end - start) * progress, axis=1)
-    bounds[:, -1] = 1.0  # the shares' sum may be a rounding below
-    drawn = (rng.random(len(trace))[:, None] >= bounds).sum(axis=1)
-    return np.asarray(drawn, dtype=np.int64)
+    return replace(trace, domains=mix.domains, domain_index=drawn, origin=f"{trace.origin}, split {mix}")

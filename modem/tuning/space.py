@@ -169,7 +169,7 @@ def _common(setup: ExpertSetup) -> tuple[Range, ...]:
     shortest_s = max(2, ceil(2 * now.metrics_interval_s))
     to_zero_s = now.downscale_to_zero_delay_s or now.downscale_delay_s
     return (
-        Range("min_replicas", 0, now.max_replicas, now.min_replicas, whole=True),
+        Range("min_replicas", 0 if setup.may_sleep else 1, now.max_replicas, now.min_replicas, whole=True),
         Range("upscale_delay_s", 0, 60, min(now.upscale_delay_s, 10), whole=True),
         Range("look_back_period_s", shortest_s, max(60, shortest_s), now.look_back_period_s, whole=True),
         Range("downscale_to_zero_delay_s", max(60, shortest_s), 3600, to_zero_s, whole=True, log=True),

@@ -1,18 +1,15 @@
 """Each expert scales on its own load: it grows, shrinks, sleeps and wakes, and the others never move."""
 
-import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.builders import DOMAINS, expert, front, mixture
 from tests.cluster import Cluster
+from tests.e2e.scaling import Watch, answered, ask, eventually, load, look, states
 
 pytestmark = pytest.mark.ray
 
@@ -69,110 +66,20 @@ def cluster() -> Iterator[Cluster]:
         yield running
 
 
-@dataclass(frozen=True)
-class Seen:
-    """Replicas of all experts at one moment: by their ids."""
-
-    up: dict[str, frozenset[str]]
-
-    def count(self, domain: str) -> int:
-        return len(self.up[domain])
-
-
-class Watch:
-    """Looks at Serve's own view of all experts until it is stopped."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self.seen = [look(cluster)]
-
-    def _run(self) -> None:
-        while not self._stop.wait(0.2):
-            self.seen.append(look(self._cluster))
-
-    def counts(self, domain: str) -> list[int]:
-        """The numbers of replicas, without repeats."""
-        numbers = [seen.count(domain) for seen in self.seen]
-        return [number for at, number in enumerate(numbers) if at == 0 or number != numbers[at - 1]]
-
-    def __enter__(self) -> "Watch":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-
-def look(cluster: Cluster) -> Seen:
-    """Running and starting replicas; one that is being stopped no longer counts."""
-    applications = cluster.applications()
-    return Seen(
-        {
-            domain: frozenset(
-                replica["replica_id"]
-                for replica in applications[f"expert-{domain}"]["deployments"]["Expert"]["replicas"]
-                if replica["state"] in ("STARTING", "RUNNING")
-            )
-            for domain in DOMAINS
-        }
-    )
-
-
-def ask(cluster: Cluster, domain: str, number: int, max_tokens: int = 50) -> httpx.Response:
-    body = {"messages": [{"role": "user", "content": f"{domain} {number}"}], "max_tokens": max_tokens}
-    return httpx.post(f"{cluster.url}/v1/chat/completions", json=body, timeout=90)
-
-
-@contextmanager
-def load(cluster: Cluster, domain: str, num_clients: int) -> Iterator[list[Future[list[httpx.Response]]]]:
-    """So many clients that ask one question after the other, until the block ends."""
-    stop = threading.Event()
-
-    def client(number: int) -> list[httpx.Response]:
-        replies = []
-        while not stop.is_set():
-            replies.append(ask(cluster, domain, number))
-        return replies
-
-    with ThreadPoolExecutor(num_clients) as pool:
-        clients = [pool.submit(client, number) for number in range(num_clients)]
-        try:
-            yield clients
-        finally:
-            stop.set()
-
-
-def answered(clients: list[Future[list[httpx.Response]]], domain: str) -> int:
-    """The number of answers, all of which must be good."""
-    replies = [reply for client in clients for reply in client.result()]
-    assert {(reply.status_code, reply.json()["model"]) for reply in replies} == {(200, domain)}
-    return len(replies)
-
-
-def eventually(holds: Callable[[], bool], timeout_s: float = 60) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)
-
-
 def test_load_on_one_domain_moves_that_expert_alone_up_down_and_to_sleep(cluster: Cluster) -> None:
-    before = look(cluster)
+    before = look(cluster, DOMAINS)
     assert {domain: before.count(domain) for domain in DOMAINS} == {
         "other": 1, "math": 0, "health": 0, "science": 0, "coding": 0,
     }  # fmt: skip
-    with Watch(cluster) as watch:
+    with Watch(cluster, DOMAINS) as watch:
         with load(cluster, "math", num_clients=12) as many:
-            eventually(lambda: watch.seen[-1].count("math") == 3)
+            eventually(lambda: watch.now("math") == 3)
             eventually(lambda: len(states(cluster, "math", "RUNNING")) == 3)
         # What is left fits one replica. It goes on while the other two are taken away.
         with load(cluster, "math", num_clients=1) as few:
-            eventually(lambda: watch.seen[-1].count("math") == 1)
+            eventually(lambda: watch.now("math") == 1)
             time.sleep(1)
-        eventually(lambda: watch.seen[-1].count("math") == 0)
+        eventually(lambda: watch.now("math") == 0)
     assert answered(many, "math") > 12
     assert answered(few, "math") > 1
     numbers = watch.counts("math")
@@ -187,17 +94,13 @@ def test_load_on_one_domain_moves_that_expert_alone_up_down_and_to_sleep(cluster
     }
 
 
-def states(cluster: Cluster, domain: str, state: str) -> list[dict[str, Any]]:
-    return [replica for replica in cluster.replicas(f"expert-{domain}") if replica["state"] == state]
-
-
 def test_a_request_to_a_sleeping_expert_is_answered_by_one_replica_which_sleeps_again(
     cluster: Cluster,
 ) -> None:
-    with Watch(cluster) as watch:
+    with Watch(cluster, DOMAINS) as watch:
         reply = ask(cluster, "coding", 1, max_tokens=5)
         assert (reply.status_code, reply.json()["model"]) == (200, "coding")
-        eventually(lambda: watch.seen[-1].count("coding") == 0)
+        eventually(lambda: watch.now("coding") == 0)
     assert watch.counts("coding") == [0, 1, 0]
 
 
@@ -212,7 +115,7 @@ def test_a_request_to_a_sleeping_expert_is_answered_by_one_replica_which_sleeps_
 def test_a_burst_on_a_sleeping_expert_loses_nothing_and_need_not_wait_for_two_starts_in_a_row(
     cluster: Cluster, domain: str, start_together: bool
 ) -> None:
-    assert look(cluster).count(domain) == 0
+    assert look(cluster, DOMAINS).count(domain) == 0
     started: dict[str, float] = {}
 
     def both_have_started() -> bool:

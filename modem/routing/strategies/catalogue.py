@@ -34,6 +34,6 @@ WHEN = {
         "There are no labelled prompts, only descriptions, and an instruction-tuned model of some billion "
         "parameters is served anyway; a decision costs one of its prompts."
     ),
-    "ensemble": "The last points of accuracy are worth the cost of all its members.",
+    "ensemble": "Its members are of one quality: weaker ones take more than they give, and each costs.",
 }
 """When to pick which."""

@@ -227,6 +227,22 @@ class TestForecast:
         floors = [{"from_time": "00:00", "to_time": "23:59", "replicas": 40}]
         assert forecast(floors=floors).decide(load(), None).num_replicas == 10
 
+    @pytest.mark.parametrize("floor", [1, 2, 5])
+    def test_after_a_rush_it_goes_back_to_the_floor_itself(self, floor: int) -> None:
+        floors = [{"from_time": "00:00", "to_time": "23:59", "replicas": floor}]
+        policy = forecast(floors=floors, hold_s=60)
+        state: ForecastState | None = None
+        for now_s in range(1000, 1100):
+            idle = load(
+                now_s=float(now_s),
+                target_replicas=floor + 1,
+                running_replicas=floor + 1,
+                ongoing_requests=0.0,
+            )
+            decision = policy.decide(idle, state)
+            state = decision.state
+        assert (decision.num_replicas, decision.need, decision.reason) == (floor, floor, "floor")
+
     def test_the_state_of_the_policy_within_is_that_of_the_real_load(self) -> None:
         stats = ReplicaStats(running_requests=2, context_tokens=1000, kv_capacity_tokens=10_000)
         decision = self.decided(

@@ -432,7 +432,11 @@ class TestModels:
     async def test_are_auto_and_a_card_for_each_domain(
         self, http: httpx.AsyncClient, experts: FakeExperts
     ) -> None:
-        experts.known = {"math": ExpertState("asleep", 0), "health": ExpertState("failed", 0, "secret")}
+        experts.known = {
+            "other": ExpertState("ready", 1, num_running=3, num_waiting=2),
+            "math": ExpertState("asleep", 0),
+            "health": ExpertState("failed", 0, "secret"),
+        }
         response = await http.get("/v1/models")
         auto, other, math, health = response.json()["data"]
         assert response.json()["object"] == "list"
@@ -446,6 +450,8 @@ class TestModels:
             "context_length": 4096,
             "state": "ready",
             "replicas": 1,
+            "running": 3,
+            "waiting": 2,
         }
         assert (math["state"], math["replicas"]) == ("asleep", 0)
         assert health["state"] == "failed"

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modem.errors import ConfigError
+from modem.simulation.line import LONGEST_PAUSE_S, next_look_s
 from modem.simulation.profile import Decode, Prefill, Startup
 from modem.simulation.result import SimulationResult, Status
 from modem.simulation.setup import ExpertSetup, Platform
@@ -73,10 +74,34 @@ def test_an_overhead_is_part_of_what_the_client_sees() -> None:
 # --- limits
 
 
-def test_requests_beyond_a_replicas_limit_wait_at_the_gateway() -> None:
+def test_requests_beyond_a_replicas_limit_wait_at_the_gateway_and_look_for_a_place_now_and_then() -> None:
     one_at_once = expert(max_ongoing_requests=1)
     result = simulate([one_at_once], trace((0, 100, 11), (0, 100, 11)), no_controllers, 0)
-    assert result.requests.first_s.tolist() == pytest.approx([0.1, 0.3])
+    # The place is free at 0.2 s; who waits looks at 0, 25, 75, 175, 375 ms and then every half second.
+    assert result.requests.first_s.tolist() == pytest.approx([0.1, 0.475])
+
+
+def test_who_comes_when_a_place_is_free_takes_it_before_those_who_wait() -> None:
+    one_at_once = expert(max_ongoing_requests=1)
+    rows = trace((0, 100, 11), (0, 100, 11), (0.25, 100, 11))
+    result = simulate([one_at_once], rows, no_controllers, 0)
+    # The last one has the place from 0.25 to 0.45 s; who has waited since 0 s looks again at 0.775 s.
+    assert result.requests.first_s.tolist() == pytest.approx([0.1, 0.875, 0.35])
+
+
+def test_two_for_each_replica_look_and_whoever_finds_a_place_lets_another_look() -> None:
+    pair = expert(max_ongoing_requests=2, profile=profile(prefill=Prefill(overhead_s=0.1, parallel=True)))
+    result = simulate([pair], trace(*[(0, 100, 1)] * 6), no_controllers, 0)
+    # Both places are free at 0.1 s. Two look at 0.175 s. Then two more look at once, in vain, and 0.175 s on.
+    assert result.requests.first_s.tolist() == pytest.approx([0.1, 0.1, 0.275, 0.275, 0.45, 0.45])
+
+
+@given(st.floats(0, 100), st.floats(0, 100))
+def test_looks_are_never_more_than_half_a_second_apart(since_s: float, passed_s: float) -> None:
+    now_s = since_s + passed_s
+    look_s = next_look_s(since_s, now_s)
+    assert now_s - 1e-6 <= look_s <= now_s + LONGEST_PAUSE_S + 1e-6
+    assert next_look_s(since_s, look_s) == pytest.approx(look_s)
 
 
 def test_more_than_may_wait_are_refused() -> None:

@@ -2,10 +2,11 @@
 
 A trace is sent, each request when it is due, to a real cluster of slow simulated experts that scale on their
 own (`benchmarks.live_cluster`), and is given to the simulator with a profile that `modem profile` measured on
-the same cluster. Starts are measured before the trace, too.
+the same cluster. How long replicas take to start depends on what else the machine does: the simulator gets
+the starts that were seen during the trace.
 
-With ``--tune TRACE`` the tuner then searches settings on that trace, and the cluster serves the other traces
-once more with the settings that it recommends.
+With ``--tune TRACE`` the tuner then searches settings on that trace, and the cluster serves the last of the
+others once more with the settings that it recommends.
 
 Run: ``python -m benchmarks.live --trace gamma:rate_rps=3.5,cv=2,duration_s=300 [--rounds 3]``
 """
@@ -44,9 +45,9 @@ from benchmarks.live_cluster import (
 from modem.cli.router_eval import show
 from modem.cli.simulate import run as simulate
 from modem.evaluation.tables import Table
-from modem.simulation.profile import Profile, load_profile
+from modem.simulation.profile import Profile, Startup, load_profile
 from modem.simulation.result import SimulationResult, Status
-from modem.simulation.setup import read_setup
+from modem.simulation.setup import Setup, read_setup
 from modem.traces.mix import parse_mix
 from modem.traces.servegen import Part
 from modem.traces.source import load
@@ -54,6 +55,8 @@ from modem.traces.trace import Arrival, Trace
 from tests.cluster import Cluster
 
 ALL = "all"
+LEAST_STARTS = 3
+"""So many of a trace's own starts stand for those that were measured before it, with nothing else to do."""
 
 
 @dataclass(frozen=True)
@@ -208,8 +211,20 @@ def serve(
             wait_until(cluster, quiet)
             runs.append(asyncio.run(replay(cluster, trace)))
             runs[-1].save(path.with_name(f"{path.stem}-{position}-{number}.json"))
-        results = [simulate(setup, trace, seed) for seed in range(options.seeds)]
+        results = [simulate(_with_starts(setup, runs), trace, seed) for seed in range(options.seeds)]
         show([compare(runs, results, trace, options.target_s), conditions(runs, profile)])
+
+
+def _with_starts(setup: Setup, runs: Sequence[Run]) -> Setup:
+    """Return the experts with the starts that were seen under load, if there were some."""
+    starts = tuple(round(took, 2) for run in runs for took in run.starts_s())
+    if len(starts) < LEAST_STARTS:
+        return setup
+    startup = Startup(samples=starts)
+    experts = [
+        replace(one, profile=one.profile.model_copy(update={"startup_s": startup})) for one in setup.experts
+    ]
+    return replace(setup, experts=tuple(experts))
 
 
 def main() -> None:
@@ -228,7 +243,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn for traces")
     parser.add_argument("--profile", type=Path, help="instead of measuring one")
     parser.add_argument("--keep", type=Path, help="folder for all that was measured; deleted by default")
-    parser.add_argument("--tune", help="a trace to tune on; the other ones are then held out")
+    parser.add_argument("--tune", help="a trace to tune on; the last --trace is held out")
     parser.add_argument("--tune-start-s", type=float, default=0.0)
     parser.add_argument("--tune-duration-s", type=float)
     parser.add_argument("--slo", default="ttft_p90<3s", help="for --tune")
@@ -256,7 +271,7 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
         if options.tune:
             part = {"start_s": options.tune_start_s, "duration_s": options.tune_duration_s}
             training = read_trace(options.tune, argparse.Namespace(**{**vars(options), **part}))
-            serve(cluster, tuned(training, traces[0], folder, options), profile, traces, options)
+            serve(cluster, tuned(training, traces[-1], folder, options), profile, traces[-1:], options)
 
 
 if __name__ == "__main__":

@@ -28,13 +28,17 @@ def http_endpoint(selection: Any) -> tuple[str, int] | None:
 def running_replicas(handle: DeploymentHandle[Any]) -> Iterable[Replica]:
     """Return the replicas with an HTTP port that the handle's router knows at this moment.
 
-    Serve's long poll keeps that list: it is empty until the handle was first used, and while the
-    expert sleeps.
+    Serve's long poll keeps the list of the *request* router that the first call makes. What
+    `AsyncioRouter._running_replicas` has is older: it is not touched any more once there is one
+    (``AsyncioRouter.update_deployment_targets``). The list is empty until the handle was first used, and
+    while the expert sleeps.
     """
-    router = getattr(handle._router, "_asyncio_router", None)
-    for info in getattr(router, "_running_replicas", None) or ():
-        if info.node_ip is not None and info.backend_http_port is not None:
-            yield Replica(info.node_ip, info.backend_http_port, info.max_ongoing_requests)
+    router = getattr(getattr(handle._router, "_asyncio_router", None), "_request_router", None)
+    # A list at once: the router has a thread of its own, which changes the mapping.
+    for replica in list(router.curr_replicas.values()) if router is not None else ():
+        if replica.backend_http_endpoint is not None:
+            host, port = replica.backend_http_endpoint
+            yield Replica(host, port, replica.max_ongoing_requests)
 
 
 async def assigned(response: DeploymentResponseGenerator[Any]) -> None:

@@ -20,7 +20,7 @@ from modem.plotting import save_plots
 from modem.slo import parse_slo
 
 _WIDE, _WIDE_TWO, _SMALL = (9.0, 3.2), (9.0, 5.2), (6.0, 4.0)
-_SIDE = {"fontsize": 7, "loc": "center left", "bbox_to_anchor": (1.07, 0.5), "frameon": False}
+_SIDE = {"fontsize": 7, "loc": "center left", "bbox_to_anchor": (1.1, 0.5), "frameon": False}
 
 
 def draw(run: Run, summary: Summary, folder: Path) -> list[Path]:

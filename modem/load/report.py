@@ -60,9 +60,8 @@ def write_report(folder: Path, slo: str | None = None) -> Report:
     summary, certificate = summarise(run), certify(run)
     checks = check(conditions, run, summary)
     exported, notes = _exports(run, summary)
-    _write(
-        folder / FIGURES, json.dumps(to_json(run, summary, certificate, checks), indent=1, allow_nan=False)
-    )
+    figures = to_json(run, summary, certificate, checks)
+    _write(folder / FIGURES, json.dumps(figures, indent=1, allow_nan=False))
     page, plots = _page(run, summary, certificate, checks)
     files = (page, folder / FIGURES, *exported, *plots)
     return Report(folder, summary, certificate, checks, files, notes)

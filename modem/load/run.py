@@ -175,9 +175,8 @@ def read_run(folder: Path) -> Run:
     info = _info(folder)
     records, cut = _lines(folder / "requests.jsonl", Record.from_json)
     if not records:
-        raise ConfigError(
-            f"{folder / 'requests.jsonl'}: no request is recorded; is {info.host or 'the server'} up? Run again"
-        )
+        where = folder / "requests.jsonl"
+        raise ConfigError(f"{where}: no request is recorded; is {info.host or 'the server'} up? Run again")
     cluster, cluster_cut = _lines(folder / "cluster.jsonl", _decoder(ClusterSample))
     client, client_cut = _lines(folder / "client.jsonl", _decoder(ClientSample))
     notes = [*cut, *cluster_cut, *client_cut, *_ending(info)]

@@ -34,6 +34,8 @@ NOT_RUN = (
     "modem router",
     "modem simulate",
     "modem profile",
+    "modem load",
+    "locust ",
     "modem tune",
     "modem plan",
 )

@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 import ray.util
 from ray.serve._private import replica as ray_replica
-from ray.serve._private.common import DeploymentID, ReplicaID, RunningReplicaInfo
+from ray.serve._private.common import (
+    DeploymentHandleSource,
+    DeploymentID,
+    DeploymentTargetInfo,
+    ReplicaID,
+    RunningReplicaInfo,
+)
+from ray.serve._private.request_router.pow_2_router import PowerOfTwoChoicesRequestRouter
 from ray.serve._private.request_router.replica_wrapper import ReplicaSelection, RunningReplica
 from ray.serve._private.router import AsyncioRouter, CurrentLoopRouter, SingletonThreadRouter
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
@@ -35,10 +42,10 @@ class TestNames:
     def test_the_router_of_a_handle_wraps_the_one_with_the_list(self, router: type) -> None:
         assert "self._asyncio_router" in inspect.getsource(router)
 
-    def test_that_list_is_kept_by_the_long_poll(self) -> None:
-        assert "self._running_replicas" in inspect.getsource(AsyncioRouter.__init__)
+    def test_the_long_poll_keeps_the_list_of_the_request_router_and_no_other(self) -> None:
+        assert "self._request_router" in inspect.getsource(AsyncioRouter.__init__)
         update = inspect.getsource(AsyncioRouter.update_deployment_targets)
-        assert "self._running_replicas = running_replicas" in update
+        assert "self._active_request_router._update_running_replicas(running_replicas)" in update
 
     def test_a_call_waits_for_its_replica_first(self) -> None:
         source = inspect.getsource(DeploymentResponseGenerator.__anext__)
@@ -65,10 +72,10 @@ class TestHttpEndpoint:
         )
 
 
-def info(node_ip: str | None, port: int | None) -> RunningReplicaInfo:
+def info(node_ip: str | None, port: int | None, name: str = "a") -> RunningReplicaInfo:
     """A replica as Serve's controller describes it."""
     return RunningReplicaInfo(
-        replica_id=ReplicaID("a", DeploymentID("Expert", "expert-math")),
+        replica_id=ReplicaID(name, DeploymentID("Expert", "expert-math")),
         node_id="n",
         node_ip=node_ip,
         availability_zone=None,
@@ -78,19 +85,70 @@ def info(node_ip: str | None, port: int | None) -> RunningReplicaInfo:
     )
 
 
-def handle(replicas: list[RunningReplicaInfo] | None) -> Any:
-    return SimpleNamespace(
-        _router=SimpleNamespace(_asyncio_router=SimpleNamespace(_running_replicas=replicas))
-    )
+class Known(RunningReplica):  # type: ignore[misc]
+    """A replica whose actor is not looked for, because no cluster is there."""
+
+    def __init__(self, described: RunningReplicaInfo) -> None:
+        self._replica_info = described
+        self._multiplexed_model_ids: set[str] = set()
+
+    def push_proxy_handle(self, handle: object) -> None:
+        pass
+
+
+class RealRouter(AsyncioRouter):  # type: ignore[misc]
+    """Serve's router of a handle, as far as it keeps the list of replicas."""
+
+    def __init__(self) -> None:
+        self._running_replicas = None
+        self._running_replicas_populated = False
+        self._metrics_manager = SimpleNamespace(_update_running_replicas=lambda replicas: None)
+        self._request_router_class = None
+        self._request_router = None
+
+    def first_use(self) -> None:
+        """What the first call does: see ``AsyncioRouter.request_router``."""
+        router = PowerOfTwoChoicesRequestRouter(
+            deployment_id=DeploymentID("Expert", "expert-math"),
+            handle_source=DeploymentHandleSource.REPLICA,
+            self_actor_id="gateway",
+            create_replica_wrapper_func=Known,
+            event_loop=SimpleNamespace(create_task=lambda work: work.close()),
+        )
+        router._update_running_replicas(self._running_replicas or [])
+        self._request_router = router
+
+    def long_poll(self, *replicas: RunningReplicaInfo) -> None:
+        """What the controller tells."""
+        self.update_deployment_targets(
+            DeploymentTargetInfo(is_available=True, running_replicas=list(replicas))
+        )
+
+
+def handle(router: object) -> Any:
+    return SimpleNamespace(_router=SimpleNamespace(_asyncio_router=router))
 
 
 class TestRunningReplicas:
-    def test_are_those_with_an_http_port(self) -> None:
-        found = running_replicas(handle([info("10.0.0.1", 1), info(None, 2), info("10.0.0.3", None)]))
-        assert list(found) == [Replica("10.0.0.1", 1, 7)]
+    async def test_are_those_with_an_http_port(self) -> None:
+        router = RealRouter()
+        router.long_poll(info("10.0.0.1", 1, "a"), info(None, 2, "b"), info("10.0.0.3", None, "c"))
+        router.first_use()
+        assert list(running_replicas(handle(router))) == [Replica("10.0.0.1", 1, 7)]
+
+    async def test_are_those_of_the_moment_also_after_the_first_use(self) -> None:
+        router = RealRouter()
+        router.long_poll(info("10.0.0.1", 1, "a"))
+        router.first_use()
+        router.long_poll(info("10.0.0.1", 1, "a"), info("10.0.0.2", 2, "b"))
+        assert {each.port for each in running_replicas(handle(router))} == {1, 2}
+        router.long_poll(info("10.0.0.2", 2, "b"))
+        assert {each.port for each in running_replicas(handle(router))} == {2}
+        router.long_poll()
+        assert list(running_replicas(handle(router))) == []
 
     @pytest.mark.parametrize(
-        "unused", [handle(None), handle([]), SimpleNamespace(_router=None), SimpleNamespace(_router=object())]
+        "unused", [handle(RealRouter()), SimpleNamespace(_router=None), SimpleNamespace(_router=object())]
     )
     def test_are_none_before_the_handle_was_used(self, unused: Any) -> None:
         assert list(running_replicas(unused)) == []

@@ -19,7 +19,7 @@ from modem.simulation.profile import (
 )
 from tests.unit.simulation.builders import profile
 
-COMMITTED = ("70b-h100-tp4", "70b-h200-tp4", "simulated", "smollm2-135m-cpu")
+COMMITTED = ("70b-h100-tp4", "70b-h200-tp4", "simulated", "simulated-slow", "smollm2-135m-cpu")
 
 
 def test_steps_are_linear_between_points_and_beyond_the_last() -> None:

@@ -53,6 +53,11 @@ def test_a_simulated_experts_settings_and_its_deployment_are_read(tmp_path: Path
     assert math.context_length_tokens == 4096
 
 
+def test_the_fallback_may_not_sleep(tmp_path: Path) -> None:
+    setup = read(tmp_path, [front(domains=PAIR), expert("other"), expert("math")])
+    assert {one.domain: one.may_sleep for one in setup.experts} == {"other": False, "math": True}
+
+
 def test_an_applications_policy_is_read(tmp_path: Path) -> None:
     own = {**expert("other"), "autoscaling_policy": {"policy_function": "deployments.autoscaling:TokenLoad"}}
     (found,) = read(tmp_path, [front(domains=("other",)), own]).experts

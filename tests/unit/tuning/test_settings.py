@@ -1,5 +1,6 @@
 """Settings, and the ranges they are searched in."""
 
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -151,3 +152,11 @@ def test_a_range_of_one_value_is_not_asked_for() -> None:
 def test_numbers_are_short(value: float) -> None:
     assert rounded(value) == pytest.approx(value, rel=0.005)
     assert len(f"{rounded(value):g}".replace(".", "").replace("0", "").partition("e")[0]) <= 3
+
+
+@pytest.mark.parametrize("may_sleep", [True, False])
+@pytest.mark.parametrize("policy", SEARCHED)
+def test_only_who_may_sleep_is_tried_with_no_replica(policy: PolicyName, may_sleep: bool) -> None:
+    space = space_of(policy, replace(scaled(), may_sleep=may_sleep), SLO)
+    least = space.suggest(Chooser([0.0])).scaling["min_replicas"]
+    assert least == (0 if may_sleep else 1)

@@ -29,19 +29,15 @@ import yaml
 from numpy.typing import NDArray
 
 from benchmarks.live_cluster import (
-    DOMAINS,
-    ENVIRONMENT,
     Run,
     all_run,
-    config,
-    initial,
     measure_profile,
     measure_starts,
     replay,
     wait_until,
     warm,
-    write_config,
 )
+from benchmarks.live_config import DOMAINS, ENVIRONMENT, config, initial, longest_hold_s, write_config
 from modem.cli.router_eval import show
 from modem.cli.simulate import run as simulate
 from modem.evaluation.tables import Table
@@ -55,6 +51,9 @@ from modem.traces.trace import Arrival, Trace
 from tests.cluster import Cluster
 
 ALL = "all"
+LEAST_PAUSE_S = 8.0
+"""Before each trace; longer than the look-back."""
+
 LEAST_STARTS = 3
 """So many of a trace's own starts stand for those that were measured before it, with nothing else to do."""
 
@@ -209,7 +208,8 @@ def serve(
         runs = []
         for number in range(options.rounds):
             wait_until(cluster, quiet)
-            runs.append(asyncio.run(replay(cluster, trace)))
+            # The simulator begins without a past: let the policies forget theirs, too.
+            runs.append(asyncio.run(replay(cluster, trace, LEAST_PAUSE_S + longest_hold_s(document))))
             runs[-1].save(path.with_name(f"{path.stem}-{position}-{number}.json"))
         results = [simulate(_with_starts(setup, runs), trace, seed) for seed in range(options.seeds)]
         show([compare(runs, results, trace, options.target_s), conditions(runs, profile)])

@@ -4,6 +4,11 @@ The bootstrap (Efron, 1979) draws the requests anew, with replacement, many time
 together shared a queue, so they are not independent of each other: drawn are blocks of neighbours in time, of
 ``n ** (1/3)`` requests each (Künsch, 1989; the rate is that of Hall, Horowitz and Jing, 1995). The gaps
 within an answer belong together even more: they are drawn with their request.
+
+Of pairs of runs of one made-up server, 1,000 requests each, 3 to 7 % were told apart at p50, p90 and p99
+(5 % would be exact), and of 200 each 5 to 8 %. Where neighbours' waits correlate by 0.5 it was 5 to 7 % and
+4 to 11 %; by 0.8, as in a queue that is full all the time, 10 to 12 % and 14 to 18 %: then only a repetition
+helps.
 """
 
 from collections.abc import Iterator

@@ -126,6 +126,8 @@ def status(checks: Sequence[Check], certificate: Certificate) -> int:
 def _condition(part: str, text: str) -> Condition:
     named = _DOMAIN.fullmatch(part)
     domain, demand = (named[1].strip(), named[2].strip()) if named else (None, part)
+    if not demand:
+        raise ConfigError(f"--slo {text!r}: {part!r} is no target; write one such as ttft_p99<2s there")
     word = re.match(r"[a-z_]+", demand)
     if (word is not None and "_rate" in word[0]) or demand.startswith("goodput"):
         return Condition(domain, _rate(demand, text))

@@ -107,7 +107,7 @@ def cluster_lines(num: int = 10, domain: str = "math", **changes: Any) -> list[d
     return [{**line, "t_s": float(second), **changes} for second in range(num)]
 
 
-def info(num_planned: int, scenario: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+def info(num_planned: int | None, scenario: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
     """``run.json``."""
     own = {"name": "steady", "loop": "open", "targets": "ttft_p99<2s", "duration_s": 10.0, "rate": 1.0}
     return {

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 LOG = "locust.log"
 """What the load generator said, in the run's folder."""
 STOP_TIMEOUT_S = 30.0
+WORKERS_TIMEOUT_S = 60
 INTERRUPTED = 130
 _NEEDED = ("locust", "msgspec", "matplotlib")
 _ERROR = "error: "
@@ -117,7 +118,8 @@ def _arguments(
     command += [part for text in options.sets for part in ("--set", text)]
     command += [part for url in metrics_urls for part in ("--metrics-url", url)]
     if processes > 1:
-        command += ["--processes", str(processes), *_own_port()]
+        wait = ("--expect-workers-max-wait", str(WORKERS_TIMEOUT_S))  # else locust waits for ever
+        command += ["--processes", str(processes), *wait, *_own_port()]
     return command
 
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -36,10 +36,23 @@ def mine(folder: Path, duration: float = 1) -> str:
     return str(path)
 
 
-def run(*arguments: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [MODEM, "load", "run", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts ``modem load run``; what a failed test leaves running is killed, and its children with it."""
+    started = []
+
+    def run(*arguments: str) -> "subprocess.Popen[str]":
+        command = [MODEM, "load", "run", *arguments]
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 def records_of(folder: Path) -> list[Record]:
@@ -51,7 +64,7 @@ def ended_of(folder: Path) -> str:
 
 
 def wait_for_records(folder: Path, process: "subprocess.Popen[str]") -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not ((folder / "requests.jsonl").exists() and (folder / "requests.jsonl").stat().st_size):
         assert time.monotonic() < deadline
         assert process.poll() is None, process.communicate()
@@ -109,10 +122,10 @@ def test_a_run_is_never_overwritten(tmp_path: Path, url: str) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_is_reported_and_leaves_no_process(
-    tmp_path: Path, url: str, number: signal.Signals
+    tmp_path: Path, url: str, start: Start, number: signal.Signals
 ) -> None:
     out = tmp_path / "run"
-    process = run(mine(tmp_path, 60), "--host", url, "--out", str(out))
+    process = start(mine(tmp_path, 60), "--host", url, "--out", str(out))
     wait_for_records(out, process)
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(number)
@@ -125,9 +138,9 @@ def test_an_interrupted_run_is_reported_and_leaves_no_process(
     assert not [child for child in children if child.is_running()]
 
 
-def test_a_worker_that_dies_takes_only_its_own_part_with_it(tmp_path: Path, url: str) -> None:
+def test_a_worker_that_dies_takes_only_its_own_part_with_it(tmp_path: Path, url: str, start: Start) -> None:
     out = tmp_path / "run"
-    process = run(mine(tmp_path, 8), "--host", url, "--out", str(out), "--processes", "2")
+    process = start(mine(tmp_path, 8), "--host", url, "--out", str(out), "--processes", "2")
     wait_for_records(out, process)
     (master,) = psutil.Process(process.pid).children()
     victim = master.children()[0]

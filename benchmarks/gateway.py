@@ -46,7 +46,6 @@ class Road:
     model: str = "auto"
     unary_ms: list[float] = field(default_factory=list)
     chunk_ms: list[float] = field(default_factory=list)
-    stream_ms: list[float] = field(default_factory=list)
     ttft_ms: list[float] = field(default_factory=list)
     latency_ms: list[float] = field(default_factory=list)
 

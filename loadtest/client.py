@@ -122,7 +122,7 @@ class Client:
             if answer is not None and reply.status_code == 200:
                 self._read_stream(exchange, sock, reply, answer)
             else:
-                self._read_whole(exchange, sock, reply, prompt, is_stream=answer is not None)
+                self._read_whole(exchange, sock, reply, prompt)
         except HTTPParseError:
             exchange.fail("broken_stream" if exchange.status else "bad_answer", "the reply is not whole HTTP")
         except OSError as error:
@@ -184,7 +184,7 @@ class Client:
             exchange.outcome = "ok"
 
     def _read_whole(
-        self, exchange: Exchange, sock: gevent.socket.socket, reply: "_Reply", prompt: str, is_stream: bool
+        self, exchange: Exchange, sock: gevent.socket.socket, reply: "_Reply", prompt: str
     ) -> None:
         while not reply.message_complete:
             reply.feed(sock.recv(READ_BYTES))

@@ -14,15 +14,7 @@ def list_command() -> None:
         scenarios = [read_scenario(name) for name in scenario_names()]
     except ConfigError as error:
         fail(error)
-    rows = [
-        (
-            found.name,
-            found.loop,
-            "" if found.duration_s is None else f"{found.duration_s:g} s",
-            found.description,
-        )
-        for found in scenarios
-    ]
+    rows = [(found.name, found.loop, _lasts(found.duration_s), found.description) for found in scenarios]
     show([make_table("", ("scenario", "loop", "lasts", "what it is"), rows)])
 
 

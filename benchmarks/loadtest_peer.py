@@ -103,21 +103,18 @@ def _guidellm(task: Task, folder: Path) -> list[str]:
 def _read_guidellm(folder: Path) -> Figures:
     """TTFT: from the first write of the head, after the connection is made, to the first delta with text.
 
-    ITL: from the first to the last delta with text, over ``usage``'s tokens less one. Throughput: its own
-    ``output_tokens_per_second`` is of a window of its choosing, so it is made from its requests' times.
+    ITL: from the first to the last delta with text, over ``usage``'s tokens less one. (Its "TPOT" is another
+    thing: from the send to the last token, over all tokens.)
     """
-    report = json.loads((folder / "figures.json").read_text())
-    metrics = report["benchmarks"][0]["metrics"]
-    requests = report["benchmarks"][0]["requests"]["successful"]
-    times = [request["info"]["timings"] for request in requests]
-    span_s = max(each["last_token_iteration"] for each in times) - min(
-        each["request_start"] for each in times
-    )
+    benchmark = json.loads((folder / "figures.json").read_text())["benchmarks"][0]
+    metrics = {
+        name: spread["successful"] for name, spread in benchmark["metrics"].items() if "_token" in name
+    }
     return Figures(
-        metrics["time_to_first_token_ms"]["successful"]["median"],
-        metrics["inter_token_latency_ms"]["successful"]["median"],
-        sum(request["output_tokens"] for request in requests) / span_s,
-        len(requests),
+        metrics["time_to_first_token_ms"]["median"],
+        metrics["inter_token_latency_ms"]["median"],
+        metrics["output_tokens_per_second"]["mean"],
+        len(benchmark["requests"]["successful"]),
     )
 
 

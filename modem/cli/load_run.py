@@ -170,13 +170,17 @@ def _child(command: Sequence[str], log: IO[bytes]) -> Iterator["subprocess.Popen
     """Start the load generator. A session of its own: a Ctrl-C reaches it through this process alone."""
     from modem.laptop.processes import die_with_parent
 
+    def prepare() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored in a shell's background job, and inherited
+        die_with_parent()
+
     child = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
         start_new_session=True,
-        preexec_fn=die_with_parent,
+        preexec_fn=prepare,
     )
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -34,7 +34,6 @@ MEAN_LAG_S = 0.005
 BUSY_SHARE = 0.9
 """CPU of one process; it runs on one core."""
 BUSY_SECONDS_SHARE = 0.05
-_NUM_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +44,14 @@ class Lateness:
         p99_s: 99 % of the requests were sent at most so much after their time.
         worst_s: The latest.
         num_late: Sent more than `LATE_S` after their time.
-        first_late: Positions in the plan of the first ten of them.
+        late: Positions in the plan of all of them, ascending.
         num_never_sent: Of the plan; None in a closed loop, which has none, and where nobody told.
     """
 
     p99_s: float
     worst_s: float
     num_late: int
-    first_late: tuple[int, ...]
+    late: tuple[int, ...]
     num_never_sent: int | None
 
 
@@ -104,7 +103,7 @@ def _lateness(run: Run) -> Lateness:
         p99_s=float(np.quantile(late_s, 0.99)),
         worst_s=float(late_s.max()),
         num_late=int(is_late.sum()),
-        first_late=tuple(np.unique(records.index[is_late])[:_NUM_NAMED].tolist()),
+        late=tuple(np.unique(records.index[is_late]).tolist()),
         num_never_sent=_never_sent(run),
     )
 

@@ -12,6 +12,8 @@ from modem.load.run import CLOSED_NOTE
 from modem.load.summary import Summary
 
 _FEW = 100
+NUM_NAMED = 10
+"""Of the late sends in a line of text."""
 _LATENCIES = (
     ("TTFT", "ttft_s"),
     ("ITL", "itl_s"),
@@ -71,8 +73,9 @@ def certificate_lines(certificate: Certificate) -> list[str]:
         ]
     lines.append("; ".join(parts))
     if late.num_late:
-        which = ", ".join(map(str, late.first_late))
-        lines.append(f"{late.num_late} sent more than {duration(LATE_S)} late: in the plan {which}, ...")
+        which = ", ".join(map(str, late.late[:NUM_NAMED]))
+        more = ", ... (all in summary.json)" if len(late.late) > NUM_NAMED else ""
+        lines.append(f"{late.num_late} sent more than {duration(LATE_S)} late: in the plan {which}{more}")
     return lines
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -46,7 +47,10 @@ def start() -> Iterator[Start]:
 
     def run(*arguments: str) -> "subprocess.Popen[str]":
         command = [MODEM, "load", "run", *arguments]
-        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        pipe = subprocess.PIPE
+        # A shell's background job ignores SIGINT, and so would all that it starts.
+        heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        started.append(subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, preexec_fn=heed))
         return started[-1]
 
     yield run

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from typing import Any
 
 import gevent
+from locust import runners
 from locust.env import Environment
 from locust.event import Events
 from locust.runners import LocalRunner, MasterRunner, WorkerRunner
@@ -26,6 +27,9 @@ from modem.load.folder import RunFolder, check_free
 from modem.load.preflight import check_server
 
 logger = logging.getLogger("modem.load")
+NUM_BEATS_MISSED = 15
+"""Seconds without a sign of life after which a worker is lost. Locust's 3 are less than a machine may stand
+still on which many processes start at once."""
 EXIT_NOTHING = 2
 """Wrong input, or nothing was recorded: as of ``modem load run``."""
 
@@ -35,6 +39,7 @@ _MODEM = "from modem.cli.main import app; app(prog_name='modem')"
 
 def register(events: Events) -> None:
     """Take part in locust's life."""
+    runners.HEARTBEAT_LIVENESS = NUM_BEATS_MISSED  # there is no option for it
     for hook, listener in (
         (events.init_command_line_parser, add_arguments),
         (events.init, _on_init),

@@ -182,11 +182,14 @@ def _child(command: Sequence[str], log: IO[bytes]) -> Iterator["subprocess.Popen
         start_new_session=True,
         preexec_fn=prepare,
     )
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGINT too: a shell's background job ignores it, and `kill -INT` is how a script ends a run early.
+    stops = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, signal.default_int_handler) for number in stops]
     try:
         yield child
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip(stops, before, strict=True):
+            signal.signal(number, handler)
         if child.poll() is None:
             child.kill()
             child.wait()

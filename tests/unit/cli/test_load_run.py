@@ -48,9 +48,9 @@ def start() -> Iterator[Start]:
     def run(*arguments: str) -> "subprocess.Popen[str]":
         command = [MODEM, "load", "run", *arguments]
         pipe = subprocess.PIPE
-        # A shell's background job ignores SIGINT, and so would all that it starts.
-        heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-        started.append(subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, preexec_fn=heed))
+        # As in a shell's background job: the run must heed SIGINT all the same.
+        ignore = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
+        started.append(subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, preexec_fn=ignore))
         return started[-1]
 
     yield run

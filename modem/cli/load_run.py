@@ -24,10 +24,13 @@ if TYPE_CHECKING:
 LOG = "locust.log"
 """What the load generator said, in the run's folder."""
 STOP_TIMEOUT_S = 30.0
-WORKERS_TIMEOUT_S = 60
+WORKERS_TIMEOUT_S = 300
+"""Until all load generators have reported to their master. Locust gives up at once if its machine stood still
+for so long, so this is far more than a start takes."""
 INTERRUPTED = 130
 _NEEDED = ("locust", "msgspec", "matplotlib")
 _ERROR = "error: "
+_LOGGED_ERROR = "/ERROR/"  # in locust's format: [time] host/LEVEL/logger: message
 
 
 def run_command(
@@ -212,7 +215,8 @@ def _said(log: str, status: int) -> str:
     errors = [line.removeprefix(_ERROR) for line in lines if line.startswith(_ERROR)]
     if errors:
         return errors[-1]
-    last = f": {lines[-1]}" if status and lines else ""
+    logged = [line for line in lines if _LOGGED_ERROR in line] or lines
+    last = f": {logged[-1]}" if status and logged else ""
     return f"nothing was recorded (the load generator ended with status {status}){last}"
 
 

@@ -68,7 +68,7 @@ def ended_of(folder: Path) -> str:
 
 
 def wait_for_records(folder: Path, process: "subprocess.Popen[str]") -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + load_run.WORKERS_TIMEOUT_S + 60
     while not ((folder / "requests.jsonl").exists() and (folder / "requests.jsonl").stat().st_size):
         assert time.monotonic() < deadline
         assert process.poll() is None, process.communicate()
@@ -158,3 +158,10 @@ def test_a_worker_that_dies_takes_only_its_own_part_with_it(tmp_path: Path, url:
     assert [r.index for r in sorted(records, key=lambda r: r.index) if r.worker == alive] == list(
         range(alive, planned, 2)
     )
+
+
+def test_the_reason_given_is_the_error_that_the_generator_logged() -> None:
+    gave_up = "[2026-01-01 00:00:00,000] host/ERROR/locust.main: Gave up waiting for workers to connect"
+    late = "[2026-01-01 00:00:01,000] host/INFO/locust.runners: a worker reported as ready"
+    assert load_run._said(f"{gave_up}\n{late}\n", 1).endswith(gave_up)
+    assert load_run._said(f"{late}\n", 1).endswith(late)

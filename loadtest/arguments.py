@@ -1,6 +1,5 @@
 """The scenario's options among locust's own, on the command line and in the web form."""
 
-import time
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from locust.argument_parser import LocustArgumentParser
 
 from modem.errors import ConfigError
 from modem.load.address import parse_address
+from modem.load.folder import default_folder
 from modem.load.options import Options
 
 DEFAULT_HOST = "http://127.0.0.1:8000"
@@ -72,7 +72,7 @@ def host_of(parsed: Namespace) -> str:
 
 def folder_of(parsed: Namespace, scenario: str) -> Path:
     """Return where to write, by default a folder of its own for each run."""
-    return Path(parsed.out) if parsed.out else Path("runs") / f"{scenario}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return Path(parsed.out) if parsed.out else default_folder(scenario)
 
 
 def _number(name: str, text: str) -> float | None:

@@ -13,11 +13,12 @@ from locust.runners import STATE_MISSING, LocalRunner, MasterRunner
 
 from loadtest import messages
 from loadtest.watch import Watch
+from modem.load.columns import columns
 from modem.load.folder import CLIENT, REQUESTS, RunFolder
-from modem.load.good import is_good
+from modem.load.goodput import good
 from modem.load.plan import make_plan
 from modem.load.record import Record
-from modem.load.saturation import SaturationWatch, Step
+from modem.load.saturation import PlannedStep, SaturationWatch
 from modem.load.scenario import Scenario
 from modem.slo import parse_slo
 
@@ -212,10 +213,11 @@ class Conductor:
             self._send(messages.GO, {"t0_epoch_s": t0_epoch_s}, worker)
 
     def _judge(self, saturation: SaturationWatch, lines: bytes) -> None:
-        for line in lines.splitlines():
-            record = Record.from_json(line)
-            if record.turn == 0:
-                saturation.add(record.intended_s, is_good(record, self._targets))
+        records = columns([Record.from_json(line) for line in lines.splitlines()])
+        first = records.turn == 0
+        is_good = good(records, self._targets)[first]
+        for intended_s, each in zip(records.intended_s[first].tolist(), is_good.tolist(), strict=True):
+            saturation.add(intended_s, each)
         reason = saturation.verdict()
         if reason is not None and self._stopped is None:
             self._stopped = reason
@@ -238,7 +240,7 @@ class Conductor:
         gevent.sleep(0)
 
 
-def _steps(scenario: Scenario) -> list[Step]:
+def _steps(scenario: Scenario) -> list[PlannedStep]:
     """Return the steps of a saturation scenario with what is planned in each."""
     saturation, plan = scenario.saturation, make_plan(scenario)
     curve = scenario.rate_curve
@@ -248,6 +250,6 @@ def _steps(scenario: Scenario) -> list[Step]:
     while start_s < plan.span_s:
         end_s = min(start_s + saturation.step_s, plan.span_s)
         planned = int(((plan.at_s >= start_s) & (plan.at_s < end_s)).sum())
-        steps.append(Step(start_s, end_s, curve.at((start_s + end_s) / 2), planned))
+        steps.append(PlannedStep(start_s, end_s, curve.at((start_s + end_s) / 2), planned))
         start_s += saturation.step_s
     return steps

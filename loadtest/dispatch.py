@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import gevent
+from gevent import Greenlet
 from gevent.event import Event
 from gevent.pool import Group
 
@@ -14,7 +15,39 @@ CATCH_UP_YIELD = 8
 """A dispatcher that is behind its times lets the others read their answers after so many requests."""
 
 
-class OpenLoop:
+class _Loop:
+    """A worker's part of a plan, sent in greenlets of their own."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        worker: int,
+        num_workers: int,
+        sender: Sender,
+        requests: Group,
+        meter: Meter,
+        start_s: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._plan = plan
+        self._worker, self._num_workers = worker, num_workers
+        self._sender = sender
+        self._requests = requests
+        self._meter = meter
+        self._start_s = start_s
+        self._clock = clock
+
+    def _spawn(self, prepared: Prepared, intended_s: float | None = None) -> Greenlet:
+        """Send a request, which was meant for a time from the start on; None for now."""
+        return self._requests.spawn(self._send, prepared, intended_s)
+
+    def _send(self, prepared: Prepared, intended_s: float | None) -> None:
+        with self._meter.one_in_flight():
+            now_s = self._clock() - self._start_s
+            self._sender.send(prepared, now_s if intended_s is None else intended_s, self._meter.sent)
+
+
+class OpenLoop(_Loop):
     """Sends each request at its time, whatever became of the others.
 
     Times are absolute, so a late one moves none of those after it. Body and prompt are made before the wait.
@@ -30,29 +63,10 @@ class OpenLoop:
         clock: Monotonic seconds.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        worker: int,
-        num_workers: int,
-        sender: Sender,
-        requests: Group,
-        meter: Meter,
-        start_s: float,
-        clock: Callable[[], float],
-    ) -> None:
-        self._plan = plan
-        self._indices = range(worker, len(plan), num_workers)
-        self._sender = sender
-        self._requests = requests
-        self._meter = meter
-        self._start_s = start_s
-        self._clock = clock
-
     def run(self) -> None:
         """Send all; return after the last was sent, or when killed."""
         num_late = 0
-        for index in self._indices:
+        for index in range(self._worker, len(self._plan), self._num_workers):
             prepared = self._sender.prepare(self._plan[index])
             at_s = self._start_s + prepared.planned.at_s
             if self._clock() >= at_s:
@@ -63,14 +77,10 @@ class OpenLoop:
             while (wait_s := at_s - self._clock()) > 0:
                 num_late = 0
                 gevent.sleep(wait_s)
-            self._requests.spawn(self._send, prepared)
-
-    def _send(self, prepared: Prepared) -> None:
-        with self._meter.one_in_flight():
-            self._sender.send(prepared, prepared.planned.at_s, self._meter.sent)
+            self._spawn(prepared, prepared.planned.at_s)
 
 
-class ClosedLoop:
+class ClosedLoop(_Loop):
     """Users who wait for each answer before they ask again.
 
     User ``k`` of ``n`` sends ``plan[k]``, ``plan[k + n]`` and so on, so what it asks does not depend on how
@@ -102,16 +112,9 @@ class ClosedLoop:
         span_s: float,
         clock: Callable[[], float],
     ) -> None:
-        self._plan = plan
-        self._worker = worker
-        self._num_workers = num_workers
+        super().__init__(plan, worker, num_workers, sender, requests, meter, start_s, clock)
         self._stride = -(-num_users // num_workers) * num_workers  # each worker has as many numbers
-        self._sender = sender
-        self._requests = requests
-        self._meter = meter
-        self._start_s = start_s
         self._end_s = start_s + span_s
-        self._clock = clock
         self._free: list[int] = []
         self._num_seats = 0
         self._next: dict[int, int] = {}
@@ -137,7 +140,7 @@ class ClosedLoop:
                 if think_s and self._over.wait(think_s):
                     return
                 self._next[seat] += self._stride
-                self._requests.spawn(self._send, prepared).join()
+                self._spawn(prepared).join()
         finally:
             self._free.append(seat)
 
@@ -150,7 +153,3 @@ class ClosedLoop:
         self._num_seats += 1
         self._next[seat] = seat
         return seat
-
-    def _send(self, prepared: Prepared) -> None:
-        with self._meter.one_in_flight():
-            self._sender.send(prepared, self._clock() - self._start_s, self._meter.sent)

@@ -7,36 +7,11 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 import gevent
-import msgspec
+
+from modem.load.samples import ClientSample
 
 TICK_S = 0.02
 """Between two looks at the event loop. Fifty a second cost 0.2 % of a core."""
-
-
-class ClientSample(msgspec.Struct, frozen=True):
-    """One second of one worker: a line of ``client.jsonl``.
-
-    Attributes:
-        worker: Its number.
-        t_s: End of the second, from the run's start.
-        lag_max_s: Longest that the event loop came late to a timer.
-        lag_mean_s: The mean.
-        cpu_share: CPU time of the process over the time passed; 1 is a full core.
-        in_flight: Requests without an end, at this moment. Sessions count while their user thinks.
-        num_sent: Requests since the start.
-        late_max_s: Most that a request of this second was sent after its time; 0 without any.
-        sent: Requests since the start by domain.
-    """
-
-    worker: int
-    t_s: float
-    lag_max_s: float
-    lag_mean_s: float
-    cpu_share: float
-    in_flight: int
-    num_sent: int
-    late_max_s: float
-    sent: dict[str, int]
 
 
 class Meter:

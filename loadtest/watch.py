@@ -9,8 +9,9 @@ from geventhttpclient.response import HTTPParseError
 
 from loadtest.client import Client
 from modem.load.address import Address, parse_address
-from modem.load.cluster import ExpertSample, domains_by_application, expert_samples, queues
+from modem.load.cluster import domains_by_application, expert_samples, queues
 from modem.load.folder import CLUSTER, RunFolder
+from modem.load.samples import ExpertSample
 
 PERIOD_S = 1.0
 TIMEOUT_S = 5.0

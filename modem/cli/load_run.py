@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -63,11 +62,12 @@ def run_command(
     """
     try:
         _check_installed()
+        from modem.load.folder import default_folder
         from modem.load.options import Options
 
         options = Options(scenario, duration_s, rate_scale, seed, prompts, trace, speed, tuple(sets or ()))
         found = _check(options, host, slo)
-        folder = out or Path("runs") / f"{found.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        folder = out or default_folder(found.name)
         arguments = _arguments(options, host, folder, processes, metrics_url or (), slo)
         interrupted = _generate(arguments, folder, _title(found, host))
         code = _report(folder, slo)

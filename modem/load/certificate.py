@@ -22,7 +22,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modem.load.run import ClientSample, Run
+from modem.load.run import Run
+from modem.load.samples import ClientSample
 
 LATE_S = 0.020
 """A request that is sent this much after its time is late."""

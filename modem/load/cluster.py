@@ -1,9 +1,11 @@
-"""What the tested cluster says of its experts: a line of ``cluster.jsonl`` per domain and second."""
+"""What the tested cluster says of its experts: its model cards, and its Prometheus pages."""
 
 import re
 from collections.abc import Iterable, Mapping
 
 import msgspec
+
+from modem.load.samples import ExpertSample
 
 _SAMPLE = re.compile(r"([a-zA-Z_:][\w:]*)(?:\{(.*)\})?\s+([^\s]+)")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
@@ -18,26 +20,6 @@ _WAITING = {
     "vllm:num_requests_waiting",
     "ray_vllm_num_requests_waiting",
 }
-
-
-class ExpertSample(msgspec.Struct, frozen=True):
-    """One expert at one moment.
-
-    Attributes:
-        t_s: From the run's start.
-        domain: Whose.
-        state: ``ready``, ``starting``, ``asleep``, ``failed``; None if the server does not tell.
-        replicas: That answer; None likewise.
-        running: Requests that replicas have; None likewise.
-        waiting: Requests without a replica, or that wait inside the engine; None likewise.
-    """
-
-    t_s: float
-    domain: str
-    state: str | None
-    replicas: int | None
-    running: int | None
-    waiting: int | None
 
 
 class _Card(msgspec.Struct):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from modem.load.columns import Floats
-from modem.load.run import ClusterSample
+from modem.load.samples import ExpertSample
 
 NUM_WINDOWS = 60
 """Parts of a run. Fewer, if they would be shorter than a second."""
@@ -81,7 +81,7 @@ def rates(t_s: Floats, length_s: float, span_s: float) -> tuple[Floats, Floats]:
     return edges, counts / np.diff(edges)
 
 
-def expert(samples: Sequence[ClusterSample], domain: str) -> Expert:
+def expert(samples: Sequence[ExpertSample], domain: str) -> Expert:
     """Return the samples of one domain as columns."""
     own = sorted((sample for sample in samples if sample.domain == domain), key=lambda sample: sample.t_s)
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,6 +14,11 @@ RUN = "run.json"
 REQUESTS = "requests.jsonl"
 CLUSTER = "cluster.jsonl"
 CLIENT = "client.jsonl"
+
+
+def default_folder(scenario: str) -> Path:
+    """Return a folder of its own for a run that begins now."""
+    return Path("runs") / f"{scenario}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 class RunFolder:

@@ -13,7 +13,6 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from math import isinf
 from typing import Literal, get_args
 
@@ -23,6 +22,7 @@ from modem.errors import ConfigError
 from modem.load.certificate import Certificate
 from modem.load.columns import Columns
 from modem.load.goodput import times
+from modem.load.hint import hint
 from modem.load.run import Run
 from modem.load.summary import ALL, Figures, Summary
 from modem.slo import METRICS, Target, parse_slo, split_targets
@@ -36,6 +36,7 @@ PASSED, MISSED, NOT_CERTIFIED = 0, 1, 3
 _RATE = re.compile(r"([a-z_]+)\s*(<=|>=|<|>)\s*(\d+(?:\.\d+)?)\s*(%?)")
 _DOMAIN = re.compile(r"([^:()<>=]+):(.*)", re.DOTALL)
 _ROUNDING = 1e-12
+_OTHERWISE = "write one of them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,19 +163,18 @@ def _known_metric(demand: str, text: str) -> None:
 
 def _unknown(name: str, text: str) -> ConfigError:
     known = (*METRICS, *RATES)
-    near = get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else "write one of them"
-    return ConfigError(f"--slo {text!r}: there is no metric {name!r}; there are {', '.join(known)}: {hint}")
+    return ConfigError(
+        f"--slo {text!r}: there is no metric {name!r}; there are {', '.join(known)}: "
+        f"{hint(name, known, _OTHERWISE)}"
+    )
 
 
 def _checks(condition: Condition, run: Run, summary: Summary) -> Iterator[Check]:
     known = [name for name, _ in summary.rows]
     if condition.domain is not None and condition.domain not in known:
-        near = get_close_matches(condition.domain, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "write one of them"
         raise ConfigError(
             f"--slo {condition}: the run in {run.folder} asked no domain {condition.domain!r}, but "
-            f"{', '.join(known)}: {hint}"
+            f"{', '.join(known)}: {hint(condition.domain, known, _OTHERWISE)}"
         )
     for name, figures in summary.rows:
         if condition.domain in (None, name):

@@ -11,6 +11,7 @@ import numpy as np
 from modem.load.folder import CLIENT, CLUSTER, REQUESTS
 from modem.load.outcome import Outcome
 from modem.load.record import Record
+from modem.load.samples import ClientSample, ExpertSample
 
 RATE_WINDOW_S = 10.0
 """Tokens a second are the mean of so long: shorter ones jump with single answers."""
@@ -38,20 +39,6 @@ class Tail:
         whole = found[: found.rfind(b"\n") + 1]
         self._offset += len(whole)
         return whole.splitlines()
-
-
-class _Sent(msgspec.Struct):
-    worker: int
-    t_s: float
-    late_max_s: float
-    lag_max_s: float
-    sent: dict[str, int]
-
-
-class _Expert(msgspec.Struct):
-    domain: str
-    state: str | None
-    replicas: int | None
 
 
 @dataclass(slots=True)
@@ -127,7 +114,7 @@ class Progress:
                 row = self.rows[expert.domain]
                 row.replicas, row.state = expert.replicas, expert.state
 
-    def _take_sent(self, sample: _Sent) -> None:
+    def _take_sent(self, sample: ClientSample) -> None:
         self._sent[sample.worker] = sample.sent
         self.now_s = max(self.now_s, sample.t_s)
         self.late_max_s = max(self.late_max_s, sample.late_max_s)
@@ -149,5 +136,5 @@ class Progress:
         return self.rows.setdefault(domain, Row())
 
 
-_SENT = msgspec.json.Decoder(_Sent)
-_EXPERT = msgspec.json.Decoder(_Expert)
+_SENT = msgspec.json.Decoder(ClientSample)
+_EXPERT = msgspec.json.Decoder(ExpertSample)

@@ -9,7 +9,9 @@ import msgspec
 
 from modem.errors import ConfigError
 from modem.load.columns import Columns, columns
+from modem.load.folder import CLIENT, CLUSTER, REQUESTS, RUN
 from modem.load.record import Record
+from modem.load.samples import ClientSample, ExpertSample
 
 CLOSED_NOTE = "closed loop: hides overload"
 """Stands at every figure of a run whose users waited for their answers."""
@@ -75,52 +77,6 @@ class RunInfo:
     ended_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterSample:
-    """What the cluster said of one domain.
-
-    Attributes:
-        t_s: When it was asked.
-        domain: Whose expert.
-        state: As the gateway's status names it.
-        replicas: That take requests.
-        running: Requests that are computed; None if not told.
-        waiting: Requests that wait; None if not told.
-    """
-
-    t_s: float
-    domain: str
-    state: str | None = None
-    replicas: float | None = None
-    running: float | None = None
-    waiting: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ClientSample:
-    """One second of one load generator.
-
-    Attributes:
-        worker: Which.
-        t_s: End of the second.
-        lag_max_s: Longest that its event loop was late for a timer.
-        lag_mean_s: Mean of that.
-        cpu_share: CPU time of the process over the time passed; 1 is a full core.
-        in_flight: Requests without an end.
-        num_sent: Requests since the start.
-        late_max_s: Most that a request was sent after its time.
-    """
-
-    worker: int
-    t_s: float
-    lag_max_s: float
-    lag_mean_s: float
-    cpu_share: float
-    in_flight: int = 0
-    num_sent: int = 0
-    late_max_s: float = 0.0
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Run:
     """A load test that was recorded.
@@ -137,7 +93,7 @@ class Run:
     folder: Path
     info: RunInfo
     records: Columns
-    cluster: tuple[ClusterSample, ...]
+    cluster: tuple[ExpertSample, ...]
     client: tuple[ClientSample, ...]
     notes: tuple[str, ...]
 
@@ -173,18 +129,18 @@ def read_run(folder: Path) -> Run:
         ConfigError: It is no such folder, nothing was recorded, or a line is damaged; with file and line.
     """
     info = _info(folder)
-    records, cut = _lines(folder / "requests.jsonl", Record.from_json)
+    records, cut = _lines(folder / REQUESTS, Record.from_json)
     if not records:
-        where = folder / "requests.jsonl"
+        where = folder / REQUESTS
         raise ConfigError(f"{where}: no request is recorded; is {info.host or 'the server'} up? Run again")
-    cluster, cluster_cut = _lines(folder / "cluster.jsonl", _decoder(ClusterSample))
-    client, client_cut = _lines(folder / "client.jsonl", _decoder(ClientSample))
+    cluster, cluster_cut = _lines(folder / CLUSTER, _decoder(ExpertSample))
+    client, client_cut = _lines(folder / CLIENT, _decoder(ClientSample))
     notes = [*cut, *cluster_cut, *client_cut, *_ending(info)]
     return Run(folder, info, columns(records), tuple(cluster), tuple(client), tuple(notes))
 
 
 def _info(folder: Path) -> RunInfo:
-    path = folder / "run.json"
+    path = folder / RUN
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder; give one that 'modem load run' wrote")
     try:
@@ -214,9 +170,8 @@ def _lines(path: Path, decode: Callable[[bytes], T]) -> tuple[list[T], list[str]
         try:
             if line.strip():
                 found.append(decode(line))
-        except (
-            ValueError
-        ) as error:  # whose lines end is whole: what is wrong was written so, or changed later
+        except ValueError as error:
+            # A line that has its end is whole: what is wrong in it was written so, or changed later.
             if number == len(lines):
                 return found, [f"{path.name}: the last line was cut off and is left out"]
             raise ConfigError(f"{path}:{number}: damaged: {error}; delete the line, or run again") from error

@@ -8,7 +8,7 @@ FALLEN = 0.95
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PlannedStep:
     """One level of the rate.
 
     Attributes:
@@ -35,7 +35,7 @@ class SaturationWatch:
         stop_below: A step with a smaller share of good requests ends the run.
     """
 
-    def __init__(self, steps: Sequence[Step], stop_below: float) -> None:
+    def __init__(self, steps: Sequence[PlannedStep], stop_below: float) -> None:
         self._steps = steps
         self._stop_below = stop_below
         self._num_good = [0] * len(steps)

@@ -1,13 +1,13 @@
 """Finding and reading scenarios: those that come with the load tester by name, others by path."""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from modem.errors import ConfigError
+from modem.load.hint import hint
 from modem.load.scenario import Scenario
 from modem.load.shipped import folder
 from modem.serve_config.problems import validate
@@ -55,9 +55,8 @@ def _find(name_or_path: str) -> Path:
     known = scenario_names()
     if name_or_path in known:
         return folder("scenarios") / f"{name_or_path}.yaml"
-    near = get_close_matches(name_or_path, known, n=1, cutoff=0.6)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}, or write a .yaml file"
-    raise ConfigError(f"no scenario {name_or_path!r}: {hint}")
+    otherwise = f"there are {', '.join(known)}, or write a .yaml file"
+    raise ConfigError(f"no scenario {name_or_path!r}: {hint(name_or_path, known, otherwise)}")
 
 
 def _mapping(path: Path) -> dict[str, Any]:

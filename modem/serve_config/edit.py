@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import yaml
-
 from modem.errors import ConfigError
+from modem.serve_config.nodes import OddError, Pair, at, changed, child, compose, newline_of
 from modem.serve_config.problems import Path, render
 
 _INDENT = "  "
@@ -27,56 +26,35 @@ def set_numbers(text: str, path: Path, numbers: Mapping[str, float], reason: str
         ConfigError: The place is written in a way that cannot be changed without changing more, such as
             through an alias; says what to write by hand.
     """
-    changed = text
-    try:
+    *above, last = path
+
+    def change(now: str) -> str:
         for key, number in numbers.items():
-            changed = _set(changed, path, key, number, reason)
-        done = yaml.safe_load(changed) == _expected(text, path, numbers)
-    except (yaml.YAMLError, _OddError, LookupError, TypeError):
-        done = False
-    if not done:
+            now = _set(now, path, key, number, reason)
+        return now
+
+    def expect(content: Any) -> None:
+        parent = at(content, tuple(above))
+        parent[last] = {**(parent.get(last) or {}), **numbers}
+
+    done = changed(text, change, expect)
+    if done is None:
         by_hand = ", ".join(f"{key}: {number:g}" for key, number in numbers.items())
         raise ConfigError(f"{render(path)} cannot be changed in place; write there by hand: {by_hand}")
-    return changed
-
-
-class _OddError(Exception):
-    """The file is written in a way that this module does not change."""
-
-
-def _expected(text: str, path: Path, numbers: Mapping[str, float]) -> Any:
-    """Return what the changed file is to mean."""
-    # A value that an alias repeats is one object; this parts it, so that a change is seen here only.
-    content = _parted(yaml.safe_load(text))
-    *above, last = path
-    node = content
-    for part in above:
-        node = node[part]
-    node[last] = {**(node.get(last) or {}), **numbers}
-    return content
-
-
-def _parted(node: Any) -> Any:
-    if isinstance(node, dict):
-        return {key: _parted(value) for key, value in node.items()}
-    return [_parted(item) for item in node] if isinstance(node, list) else node
+    return done
 
 
 def _set(text: str, path: Path, key: str, number: float, reason: str) -> str:
-    nodes = list(_down(yaml.compose(text, Loader=yaml.SafeLoader), path))
+    nodes = list(_down(compose(text), path))
     entry = f"{key}: {number:g}"
     if len(nodes) == len(path):  # the last key is missing
         lines = (f"{path[-1]}:", f"{_INDENT}# {reason}", f"{_INDENT}{entry}")
         return _insert(text, nodes[-1], lines, f"{path[-1]}: {{{entry}}}")
-    pair = _pair(nodes[-1][1], key)
+    pair = child(nodes[-1][1], key)
     if pair is None:
         return _insert(text, nodes[-1], (f"# {reason}", entry), entry)
     start, end = pair[1].start_mark.index, pair[1].end_mark.index
     return text[:start] + f"{number:g}" + text[end:]
-
-
-Pair = tuple[yaml.Node | None, Any]
-"""A key and its value; None for the key of the top of the file and of list items."""
 
 
 def _down(top: Any, path: Path) -> Iterator[Pair]:
@@ -84,36 +62,26 @@ def _down(top: Any, path: Path) -> Iterator[Pair]:
     pair: Pair = (None, top)
     yield pair
     for depth, part in enumerate(path):
-        node = pair[1]
-        if isinstance(part, int):
-            pair = (None, node.value[part])
-        else:
-            found = _pair(node, part)
-            if found is None and depth == len(path) - 1:
-                return
-            if found is None:
-                raise _OddError
-            pair = found
+        found = child(pair[1], part)
+        if found is None and depth == len(path) - 1:
+            return
+        if found is None:
+            raise OddError
+        pair = found
         yield pair
-
-
-def _pair(node: Any, key: str) -> Pair | None:
-    if not isinstance(node, yaml.MappingNode):
-        raise _OddError
-    return next((pair for pair in node.value if pair[0].value == key), None)
 
 
 def _insert(text: str, at: Pair, lines: Sequence[str], entry: str) -> str:
     """Write something as the first of a mapping: lines in block style, an entry in flow style."""
     key, mapping = at
     if key is None or not mapping.value:
-        raise _OddError
+        raise OddError
     first = mapping.value[0][0].start_mark
     if mapping.flow_style:
         return f"{text[: first.index]}{entry}, {text[first.index :]}"
     if first.line <= key.end_mark.line:
-        raise _OddError
+        raise OddError
     # Right below the parent's key, above the comment that belongs to the first key.
     end = text.index("\n", key.end_mark.index) + 1
-    newline = "\r\n" if "\r\n" in text else "\n"
+    newline = newline_of(text)
     return text[:end] + "".join(" " * first.column + line + newline for line in lines) + text[end:]

@@ -5,12 +5,13 @@ file means is compared with what it should mean, so a file that is written too o
 for the mapping, say) is refused instead of spoiled. `modem.serve_config.edit` does the same for numbers.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
 from modem.errors import ConfigError
+from modem.serve_config.nodes import OddError, at, changed, child, compose, newline_of
 from modem.serve_config.problems import Path, render
 
 Scalar = int | float | str
@@ -30,19 +31,19 @@ def set_values(text: str, path: Path, values: Mapping[str, Any], file: str, reas
         ConfigError: The place is written in a way that cannot be changed without changing more; says what to
             write by hand.
     """
-    changed = text
-    try:
+
+    def change(now: str) -> str:
         for key, value in values.items():
-            changed = _set(changed, path, key, value, reason)
-        done = yaml.safe_load(changed) == _expected(text, path, values)
-    except (yaml.YAMLError, _OddError, LookupError, TypeError):
-        done = False
-    if not done:
+            now = _set(now, path, key, value, reason)
+        return now
+
+    done = changed(text, change, lambda content: at(content, path).update(values))
+    if done is None:
         by_hand = yaml.safe_dump(dict(values), sort_keys=False)
         raise ConfigError(
             f"{file}: {render(path)} cannot be changed in place; write there by hand:\n{by_hand}"
         )
-    return changed
+    return done
 
 
 def remove_key(text: str, path: Path, key: str, file: str, reason: str) -> str:
@@ -51,52 +52,35 @@ def remove_key(text: str, path: Path, key: str, file: str, reason: str) -> str:
     Raises:
         ConfigError: As `set_values`.
     """
-    try:
-        mapping = _down(yaml.compose(text, Loader=yaml.SafeLoader), path)
-        pair = next(pair for pair in mapping.value if pair[0].value == key)
-        start = text.rindex("\n", 0, pair[0].start_mark.index) + 1
-        if mapping.flow_style or text[start : pair[0].start_mark.index].strip() or len(mapping.value) < 2:
-            raise _OddError
-        above = text.rfind("\n", 0, start - 1) + 1
-        start = above if text[above:start].strip() == f"# {reason}" else start
-        changed = text[:start] + text[_line_end(text, _end(pair[1])) :].lstrip("\r").removeprefix("\n")
-        expected = _parted(yaml.safe_load(text))
-        del _at(expected, path)[key]
-        done = yaml.safe_load(changed) == expected
-    except (yaml.YAMLError, _OddError, LookupError, TypeError, ValueError, StopIteration):
-        done = False
-    if not done:
+    done = changed(
+        text, lambda text: _removed(text, path, key, reason), lambda content: _delete(content, path, key)
+    )
+    if done is None:
         raise ConfigError(f"{file}: {render((*path, key))} cannot be removed in place; remove it by hand")
-    return changed
+    return done
 
 
-class _OddError(Exception):
-    """The file is written in a way that this module does not change."""
+def _delete(content: Any, path: Path, key: str) -> None:
+    del at(content, path)[key]
 
 
-def _expected(text: str, path: Path, values: Mapping[str, Any]) -> Any:
-    content = _parted(yaml.safe_load(text))
-    _at(content, path).update(values)
-    return content
-
-
-def _at(content: Any, path: Path) -> Any:
-    for part in path:
-        content = content[part]
-    return content
-
-
-def _parted(node: Any) -> Any:
-    """Copy what an alias repeats, so that a change is seen in one place only."""
-    if isinstance(node, dict):
-        return {key: _parted(value) for key, value in node.items()}
-    return [_parted(item) for item in node] if isinstance(node, list) else node
+def _removed(text: str, path: Path, key: str, reason: str) -> str:
+    mapping = _down(compose(text), path)
+    pair = child(mapping, key)
+    if pair is None:
+        raise OddError
+    start = text.rindex("\n", 0, pair[0].start_mark.index) + 1
+    if mapping.flow_style or text[start : pair[0].start_mark.index].strip() or len(mapping.value) < 2:
+        raise OddError
+    above = text.rfind("\n", 0, start - 1) + 1
+    start = above if text[above:start].strip() == f"# {reason}" else start
+    return text[:start] + text[_line_end(text, _end(pair[1])) :].lstrip("\r").removeprefix("\n")
 
 
 def _set(text: str, path: Path, key: str, value: Any, reason: str) -> str:
-    mapping = _down(yaml.compose(text, Loader=yaml.SafeLoader), path)
-    pair = next((pair for pair in mapping.value if pair[0].value == key), None)
-    newline = "\r\n" if "\r\n" in text else "\n"
+    mapping = _down(compose(text), path)
+    pair = child(mapping, key)
+    newline = newline_of(text)
     if mapping.flow_style:
         entry = f"{key}: {_flow(value)}"
         if pair is None:
@@ -118,20 +102,13 @@ def _set(text: str, path: Path, key: str, value: Any, reason: str) -> str:
 
 def _down(node: Any, path: Path) -> yaml.MappingNode:
     for part in path:
-        if isinstance(part, int):
-            node = node.value[part]
-        else:
-            node = next(value for key, value in _pairs(node) if key.value == part)
+        pair = child(node, part)
+        if pair is None:
+            raise OddError
+        node = pair[1]
     if not isinstance(node, yaml.MappingNode) or not node.value:
-        raise _OddError
+        raise OddError
     return node
-
-
-def _pairs(node: Any) -> Sequence[tuple[Any, Any]]:
-    if not isinstance(node, yaml.MappingNode):
-        raise _OddError
-    pairs: Sequence[tuple[Any, Any]] = node.value
-    return pairs
 
 
 def _end(node: Any) -> int:

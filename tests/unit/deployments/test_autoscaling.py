@@ -23,6 +23,7 @@ from ray.serve.config import AutoscalingConfig, AutoscalingContext, AutoscalingP
 
 import deployments.autoscaling as serve_policies
 from deployments.autoscaling import FAILED, HOLDS_UNTIL_KEY, STATE_KEY, ServePolicy, load_of
+from deployments.serve_decisions import Clock
 from modem.autoscaling.catalogue import MODULE, POLICIES
 from modem.autoscaling.pool import POOLS
 from modem.autoscaling.stats import ReplicaStats
@@ -259,19 +260,10 @@ class TestFactors:
         assert wrapped("TokenLoad", config)(context(config, **asleep))[0] == 3
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-
-    def time(self) -> float:
-        return self.now_s
-
-    monotonic = time
-
-
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     found = Clock()
+    found.now_s = 1000.0
     for module in (ray_policy, ray_state):
         monkeypatch.setattr(module, "time", found)
     return found

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from modem.load.cluster import ExpertSample, domains_by_application, expert_samples, model_ids, queues
+from modem.load.cluster import domains_by_application, expert_samples, model_ids, queues
+from modem.load.samples import ExpertSample
 
 CARDS = [
     {"id": "auto", "object": "model"},

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from modem.load.good import is_good
+from modem.load import goodput
+from modem.load.columns import columns
 from modem.slo import parse_slo
 from tests.unit.load.records import record
 
@@ -35,4 +36,4 @@ WHOLE: dict[str, Any] = {"stream": False, "first_content_s": None, "last_content
     ],
 )
 def test_good_is_answered_within_all_limits(targets: str, changes: dict[str, Any], good: bool) -> None:
-    assert is_good(record(**changes), parse_slo(targets)) is good
+    assert goodput.good(columns([record(**changes)]), parse_slo(targets)).tolist() == [good]

@@ -23,6 +23,8 @@ def sample(worker: int, t_s: float, **sent: int) -> dict[str, Any]:
         "worker": worker,
         "t_s": t_s,
         "lag_max_s": 0.001 * (worker + 1),
+        "lag_mean_s": 0.0,
+        "cpu_share": 0.5,
         "late_max_s": 0.002,
         "sent": sent,
         "x": 1,

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from modem.errors import ConfigError
 from modem.load.curves import expert, percentiles, rates, window_s
 from modem.load.report import Report, write_report
-from modem.load.run import ClusterSample, read_run
+from modem.load.run import read_run
+from modem.load.samples import ExpertSample
 from modem.load.summary import summarise
 from modem.traces import jsonl
 from tests.unit.load.runs import DOMAINS, client_lines, cluster_lines, failed, info, many, record, write_run
@@ -154,8 +155,8 @@ def test_windows_are_not_shorter_than_a_second() -> None:
 
 
 def test_an_expert_is_drawn_in_the_order_of_time() -> None:
-    samples = [ClusterSample(2.0, "math", replicas=1), ClusterSample(1.0, "math", running=3)]
-    found = expert([*samples, ClusterSample(0.0, "code")], "math")
+    samples = [ExpertSample(2.0, "math", replicas=1), ExpertSample(1.0, "math", running=3)]
+    found = expert([*samples, ExpertSample(0.0, "code")], "math")
     assert found.t_s.tolist() == [1.0, 2.0]
     assert np.isnan(found.waiting).all()
     assert found.running[0] == 3

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modem.load.saturation import SaturationWatch, Step
+from modem.load.saturation import PlannedStep, SaturationWatch
 
 NUM = 20
 
 
-def stairs(*rates: float) -> list[Step]:
-    return [Step(10.0 * at, 10.0 * at + 10, rate, NUM) for at, rate in enumerate(rates)]
+def stairs(*rates: float) -> list[PlannedStep]:
+    return [PlannedStep(10.0 * at, 10.0 * at + 10, rate, NUM) for at, rate in enumerate(rates)]
 
 
 def watch(*rates: float, stop_below: float = 0.5) -> SaturationWatch:
@@ -70,7 +70,7 @@ def test_it_does_not_wait_for_the_last_straggler_once_it_is_certain() -> None:
 
 
 def test_an_empty_step_says_nothing() -> None:
-    found = SaturationWatch([Step(0, 10, 1, 0), Step(10, 20, 2, NUM)], 0.5)
+    found = SaturationWatch([PlannedStep(0, 10, 1, 0), PlannedStep(10, 20, 2, NUM)], 0.5)
     assert found.verdict() is None
     add(found, 1, NUM)
     assert found.verdict() is None

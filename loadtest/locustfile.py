@@ -2,7 +2,7 @@
 
 ``locust -f loadtest/locustfile.py --host http://127.0.0.1:8000 --scenario domain-drift``
 
-With its web UI, ``--headless``, or ``--master`` and ``--worker`` on several machines.
+With its web UI, ``--headless``, ``--processes 4``, or ``--master`` and ``--worker`` on several machines.
 """
 
 from locust import events

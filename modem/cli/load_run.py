@@ -1,11 +1,15 @@
 """``modem load run``: a scenario against a server, with a table while it runs and a report at its end."""
 
 import shutil
+import signal
+import subprocess
+import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,8 +22,12 @@ if TYPE_CHECKING:
 
 LOG = "locust.log"
 """What the load generator said, in the run's folder."""
+STOP_TIMEOUT_S = 30.0
+WORKERS_TIMEOUT_S = 60
 INTERRUPTED = 130
 _NEEDED = ("locust", "msgspec", "matplotlib")
+_ERROR = "error: "
+_LOGGED_ERROR = "/ERROR/"  # in locust's format: [time] host/LEVEL/logger: message
 
 
 def run_command(
@@ -58,8 +66,8 @@ def run_command(
         options = Options(scenario, duration_s, rate_scale, seed, prompts, trace, speed, tuple(sets or ()))
         found = _check(options, host, slo)
         folder = out or default_folder(found.name)
-        arguments = _arguments(options, host, folder, metrics_url or (), slo)
-        interrupted = _generate(arguments, processes, folder, _title(found, host))
+        arguments = _arguments(options, host, folder, processes, metrics_url or (), slo)
+        interrupted = _generate(arguments, folder, _title(found, host))
         code = _report(folder, slo)
     except ModemError as error:
         fail(error)
@@ -88,15 +96,15 @@ def _check(options: "Options", host: str, slo: str | None) -> "Scenario":
 
 
 def _arguments(
-    options: "Options", host: str, folder: Path, metrics_urls: Sequence[str], slo: str | None
+    options: "Options", host: str, folder: Path, processes: int, metrics_urls: Sequence[str], slo: str | None
 ) -> list[str]:
-    """Return the load generator's options."""
+    """Return the command of the load generator."""
     from modem.load.folder import check_free
     from modem.load.shipped import folder as shipped
 
     check_free(folder)
     locustfile = shipped("scenarios").with_name("locustfile.py")
-    command = ["-f", str(locustfile), "--headless", "--only-summary"]
+    command = [sys.executable, "-m", "locust", "-f", str(locustfile), "--headless", "--only-summary"]
     command += ["--no-report", "--host", host, "--scenario", options.scenario, "--out", str(folder)]
     named = {
         "--duration-s": options.duration_s,
@@ -110,45 +118,104 @@ def _arguments(
     command += [part for name, value in named.items() if value is not None for part in (name, str(value))]
     command += [part for text in options.sets for part in ("--set", text)]
     command += [part for url in metrics_urls for part in ("--metrics-url", url)]
+    if processes > 1:
+        wait = ("--expect-workers-max-wait", str(WORKERS_TIMEOUT_S))  # else locust waits for ever
+        command += ["--processes", str(processes), *wait, *_own_port()]
     return command
 
 
-def _generate(options: Sequence[str], processes: int, folder: Path, title: str) -> bool:
-    """Run the load generators to their end; return whether they were interrupted.
+def _own_port() -> list[str]:
+    """Return a port for master and workers, so that two load tests on one machine do not meet."""
+    from modem.laptop.environment import LOOPBACK, free_ports
+
+    port = str(free_ports(1))
+    return [
+        *("--master-bind-host", LOOPBACK, "--master-bind-port", port),
+        *("--master-host", LOOPBACK, "--master-port", port),
+    ]
+
+
+def _generate(command: Sequence[str], folder: Path, title: str) -> bool:
+    """Run the load generator to its end; return whether it was interrupted.
 
     Raises:
-        ConfigError: Nothing was recorded; the message is the generators' own.
+        ConfigError: Nothing was recorded; the message is the generator's own.
     """
     from rich.console import Console
 
-    from modem.cli.load_generators import generators, said
     from modem.cli.load_live import follow
     from modem.load.folder import REQUESTS
     from modem.load.progress import Progress
 
-    requests = folder / REQUESTS
     console, progress, interrupted = Console(stderr=True), Progress(folder), False
-    with tempfile.TemporaryFile("w+b") as log, generators(options, processes, log) as found:
+    with tempfile.TemporaryFile("w+b") as log, _child(command, log) as child:
         try:
-            follow(
-                progress,
-                title,
-                console,
-                lambda: found.is_over or (found.has_lost_worker and not requests.exists()),
-            )
+            follow(progress, title, console, lambda: child.poll() is not None)
         except KeyboardInterrupt:
             interrupted = True
-            typer.echo("stopping; what is recorded is kept (Ctrl-C again ends at once)", err=True)
-            found.stop()
+            _stop(child)
             progress.look()
         log.seek(0)
         if folder.is_dir():
             with (folder / LOG).open("wb") as kept:
                 shutil.copyfileobj(log, kept)
             log.seek(0)
+        requests = folder / REQUESTS
         if not requests.exists() or not requests.stat().st_size:
-            raise ConfigError(said(log.read().decode("utf-8", "replace"), found.status))
+            raise ConfigError(_said(log.read().decode("utf-8", "replace"), child.returncode))
     return interrupted
+
+
+@contextmanager
+def _child(command: Sequence[str], log: IO[bytes]) -> Iterator["subprocess.Popen[bytes]"]:
+    """Start the load generator. A session of its own: a Ctrl-C reaches it through this process alone."""
+    from modem.laptop.processes import die_with_parent
+
+    def prepare() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored in a shell's background job, and inherited
+        die_with_parent()
+
+    child = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+        preexec_fn=prepare,
+    )
+    # SIGINT too: a shell's background job ignores it, and `kill -INT` is how a script ends a run early.
+    stops = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, signal.default_int_handler) for number in stops]
+    try:
+        yield child
+    finally:
+        for number, handler in zip(stops, before, strict=True):
+            signal.signal(number, handler)
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+
+
+def _stop(child: "subprocess.Popen[bytes]") -> None:
+    """Ask it to end with all that it has recorded; a second Ctrl-C does not wait for that."""
+    typer.echo("stopping; what is recorded is kept (Ctrl-C again ends at once)", err=True)
+    try:
+        child.send_signal(signal.SIGINT)
+        child.wait(STOP_TIMEOUT_S)
+    except (KeyboardInterrupt, subprocess.TimeoutExpired):
+        child.kill()
+        child.wait()
+
+
+def _said(log: str, status: int) -> str:
+    """Return the generator's own words for why there is nothing."""
+    lines = [line for line in log.splitlines() if line.strip()]
+    errors = [line.removeprefix(_ERROR) for line in lines if line.startswith(_ERROR)]
+    if errors:
+        return errors[-1]
+    logged = [line for line in lines if _LOGGED_ERROR in line] or lines
+    last = f": {logged[-1]}" if status and logged else ""
+    return f"nothing was recorded (the load generator ended with status {status}){last}"
 
 
 def _title(scenario: "Scenario", host: str) -> str:

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from modem.cli import load_generators, load_run
+from modem.cli import load_run
 from modem.cli.main import app
 from modem.laptop.environment import free_ports
 from modem.load.record import Record
@@ -68,7 +68,7 @@ def ended_of(folder: Path) -> str:
 
 
 def wait_for_records(folder: Path, process: "subprocess.Popen[str]") -> None:
-    deadline = time.monotonic() + load_generators.WORKERS_TIMEOUT_S + 60
+    deadline = time.monotonic() + load_run.WORKERS_TIMEOUT_S + 60
     while not ((folder / "requests.jsonl").exists() and (folder / "requests.jsonl").stat().st_size):
         assert time.monotonic() < deadline
         assert process.poll() is None, process.communicate()
@@ -146,7 +146,8 @@ def test_a_worker_that_dies_takes_only_its_own_part_with_it(tmp_path: Path, url:
     out = tmp_path / "run"
     process = start(mine(tmp_path, 8), "--host", url, "--out", str(out), "--processes", "2")
     wait_for_records(out, process)
-    victim = next(c for c in psutil.Process(process.pid).children() if "--worker" in c.cmdline())
+    (master,) = psutil.Process(process.pid).children()
+    victim = master.children()[0]
     os.kill(victim.pid, signal.SIGKILL)
     _, stderr = process.communicate(timeout=90)
     records = records_of(out)
@@ -162,15 +163,5 @@ def test_a_worker_that_dies_takes_only_its_own_part_with_it(tmp_path: Path, url:
 def test_the_reason_given_is_the_error_that_the_generator_logged() -> None:
     gave_up = "[2026-01-01 00:00:00,000] host/ERROR/locust.main: Gave up waiting for workers to connect"
     late = "[2026-01-01 00:00:01,000] host/INFO/locust.runners: a worker reported as ready"
-    assert load_generators.said(f"{gave_up}\n{late}\n", 1).endswith(gave_up)
-    assert load_generators.said(f"{late}\n", 1).endswith(late)
-
-
-def test_a_worker_that_never_reports_is_not_waited_for(
-    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    master, worker = load_generators._roles(2)
-    monkeypatch.setattr(load_generators, "_roles", lambda _: (master, (*worker, "--no-such-option")))
-    line = refused(mine(tmp_path), "--host", url, "--out", str(tmp_path / "run"), "--processes", "2")
-    assert "ended with status 2" in line
-    assert not psutil.Process().children(recursive=True)
+    assert load_run._said(f"{gave_up}\n{late}\n", 1).endswith(gave_up)
+    assert load_run._said(f"{late}\n", 1).endswith(late)

@@ -7,9 +7,9 @@ from typing import Any
 Action = Callable[[float, Any], None]
 """Takes the time and what it was scheduled with."""
 
-ENGINE, LIFE, REPORT, TICK = range(4)
+ENGINE, LIFE, REPORT, TICK, LOOK = range(5)
 """What is due at one time is done in this order, so that the order of scheduling does not matter: engines
-first, then replicas' lives, then reports, and the control loop sees all of it."""
+first, then replicas' lives, then reports, and the control loop sees all of it; who looks on comes last."""
 
 
 class Events:

@@ -112,3 +112,8 @@ class SimulationResult:
     histories: tuple[ExpertHistory, ...]
     end_s: float
     seed: int
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it was ended before its trace did."""
+        return self.end_s < self.trace.span_s

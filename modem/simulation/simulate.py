@@ -1,6 +1,6 @@
 """Replay a trace against simulated experts under a control loop."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from modem.errors import ConfigError
 from modem.simulation.columns import Columns
 from modem.simulation.control import ControllerFactory
-from modem.simulation.events import Events
+from modem.simulation.events import LOOK, Events
 from modem.simulation.fleet import Fleet
 from modem.simulation.loop import ControlLoop
 from modem.simulation.pool import GpuPool
@@ -18,6 +18,9 @@ from modem.simulation.scaler import Scaler
 from modem.simulation.setup import ExpertSetup, Platform
 from modem.traces.trace import Trace
 
+NUM_LOOKS = 19
+"""At even distances, so that there are twentieths of the trace between them."""
+
 
 def simulate(
     experts: Sequence[ExpertSetup],
@@ -26,6 +29,7 @@ def simulate(
     seed: int,
     platform: Platform | None = None,
     every_tick: bool = False,
+    stop_if: Callable[[SimulationResult], bool] | None = None,
 ) -> SimulationResult:
     """Return what happens.
 
@@ -38,6 +42,7 @@ def simulate(
         platform: What the experts share.
         every_tick: Call the controllers on every tick, also where nothing can change. Slow; the result is
             the same, which the tests show.
+        stop_if: Shown what has been found so far, `NUM_LOOKS` times; its True ends the simulation there.
 
     Raises:
         ConfigError: A domain of the trace has no expert.
@@ -60,18 +65,40 @@ def simulate(
         if scaler is None:
             _begin_fixed(fleet)
     loop.begin()
-    end_s = _run(trace, columns, events, fleets, scalers, platform)
+
+    def found(end_s: float) -> SimulationResult:
+        return SimulationResult(
+            experts=experts,
+            platform=platform,
+            trace=trace,
+            requests=columns.log([setup.profile.overhead_s for setup in experts]),
+            histories=tuple(_history(f, s) for f, s in zip(fleets, scalers, strict=True)),
+            end_s=end_s,
+            seed=seed,
+        )
+
+    def look(now_s: float, _: object) -> None:
+        if stop_if is not None and stop_if(found(now_s)):
+            raise _StoppedError(now_s)
+
+    if stop_if is not None:
+        for number in range(1, NUM_LOOKS + 1):
+            events.at(trace.span_s * number / (NUM_LOOKS + 1), LOOK, look)
+    try:
+        end_s = _run(trace, columns, events, fleets, scalers, platform)
+    except _StoppedError as stopped:
+        end_s = stopped.now_s
     for fleet in fleets:
         fleet.close(end_s)
-    return SimulationResult(
-        experts=experts,
-        platform=platform,
-        trace=trace,
-        requests=columns.log([setup.profile.overhead_s for setup in experts]),
-        histories=tuple(_history(f, s) for f, s in zip(fleets, scalers, strict=True)),
-        end_s=end_s,
-        seed=seed,
-    )
+    return found(end_s)
+
+
+class _StoppedError(Exception):
+    """Nobody wants to know the rest."""
+
+    def __init__(self, now_s: float) -> None:
+        super().__init__()
+        self.now_s = now_s
 
 
 def _expert_of(experts: Sequence[ExpertSetup], trace: Trace) -> list[int]:

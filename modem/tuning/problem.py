@@ -13,6 +13,7 @@ import numpy as np
 
 from modem.simulation.control import ControllerFactory
 from modem.simulation.profile import Profile
+from modem.simulation.result import SimulationResult
 from modem.simulation.setup import ExpertSetup, Platform
 from modem.simulation.simulate import simulate
 from modem.slo import Slo
@@ -76,7 +77,12 @@ class Problem:
 
 
 def try_settings(
-    problem: Problem, settings: Settings, scenario: Scenario, seed: int, make: ControllerFactory
+    problem: Problem,
+    settings: Settings,
+    scenario: Scenario,
+    seed: int,
+    make: ControllerFactory,
+    stop_if: Callable[[SimulationResult], bool] | None = None,
 ) -> Run:
     """Run one scenario once.
 
@@ -84,7 +90,7 @@ def try_settings(
         ConfigError: The settings are not allowed, or the policy cannot be built.
     """
     setup = started(apply(problem.setup, settings), scenario.trace)
-    result = simulate([setup], scenario.trace, make, seed, problem.platform)
+    result = simulate([setup], scenario.trace, make, seed, problem.platform, stop_if=stop_if)
     return measure(result, 0, problem.slo, scenario.from_s)
 
 

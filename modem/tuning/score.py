@@ -25,6 +25,7 @@ class Score:
             target where it is most; more than 1 is a target missed. See `modem.slo.Target.budget_used`.
         by_seed: The same of each seed.
         num_requests: Requests that were counted, over all seeds.
+        is_cut: A run was ended early, because it could not matter any more: all figures are rough.
     """
 
     cost_hours: float
@@ -32,6 +33,7 @@ class Score:
     budget_used: float
     by_seed: tuple[float, ...]
     num_requests: int
+    is_cut: bool = False
 
     @property
     def num_seeds(self) -> int:
@@ -39,7 +41,12 @@ class Score:
         return len(self.by_seed)
 
     def holds(self, margin: float = 0.0) -> bool:
-        """Return whether the targets are held with so much of the budget to spare, and by each seed."""
+        """Return whether the targets are held with so much of the budget to spare, and by each seed.
+
+        Of a run that was cut that is not known, so it is no.
+        """
+        if self.is_cut:
+            return False
         return self.budget_used <= 1 - margin + ROUNDING and max(self.by_seed) <= 1 + ROUNDING
 
 
@@ -73,6 +80,7 @@ def score(runs: Sequence[Sequence[Run]], slo: Slo) -> Score:
         _budget_used(list(zip(*runs, strict=True)), slo),
         by_seed,
         sum(int(run.num_requests.sum()) for run in everything),
+        any(run.is_cut for run in everything),
     )
 
 
@@ -108,9 +116,13 @@ def share_interval(runs: Sequence[Run], slo: Slo, rng: np.random.Generator) -> t
 
 
 def front(tried: Sequence[Tried]) -> tuple[Tried, ...]:
-    """Return those that nobody beats in cost and in the targets at once, the cheapest first."""
+    """Return those that nobody beats in cost and in the targets at once, the cheapest first.
+
+    Only of those that ran to the end.
+    """
     best: list[Tried] = []
-    for each in sorted(tried, key=lambda one: (one.score.cost_hours, one.score.budget_used)):
+    whole = [each for each in tried if not each.score.is_cut]
+    for each in sorted(whole, key=lambda one: (one.score.cost_hours, one.score.budget_used)):
         if not best or each.score.budget_used < best[-1].score.budget_used:
             best.append(each)
     return tuple(best)

@@ -7,11 +7,16 @@ that the search spends its trials where the choice is made.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from typing import Any
 
+import numpy as np
+
 from modem.errors import ConfigError
 from modem.simulation.control import ControllerFactory
+from modem.simulation.result import SimulationResult
+from modem.tuning.measure import Run, cost_hours, measure
 from modem.tuning.problem import Controllers, Problem, Scenario, try_settings
 from modem.tuning.score import Score, Tried, score
 from modem.tuning.settings import PolicyName, Settings, present
@@ -23,6 +28,9 @@ GOOD_ENOUGH = 0.25
 PROMISING = 1.1
 """Settings are run with more seeds than one only if they hold the targets and cost at most this many times
 what the cheapest that hold them do so far."""
+
+FAR = 2.0
+"""Times the misses that a target allows: a run that has so many is ended."""
 
 _WORST = 1e6
 
@@ -62,8 +70,7 @@ def run_study(study: Study, controllers: Controllers) -> tuple[Tried, ...]:
     with controllers() as make:
 
         def note(settings: Settings) -> Tried:
-            most = PROMISING * min((t.score.cost_hours for t in tried if t.score.holds()), default=inf)
-            tried.append(Tried(settings, evaluate(problem, settings, study.seeds, make, most)))
+            tried.append(Tried(settings, evaluate(problem, settings, study.seeds, make, tried)))
             return tried[-1]
 
         def objective(trial: Any) -> tuple[float, float]:
@@ -78,7 +85,11 @@ def run_study(study: Study, controllers: Controllers) -> tuple[Tried, ...]:
 
 
 def evaluate(
-    problem: Problem, settings: Settings, seeds: Sequence[int], make: ControllerFactory, most_hours: float
+    problem: Problem,
+    settings: Settings,
+    seeds: Sequence[int],
+    make: ControllerFactory,
+    before: Sequence[Tried],
 ) -> Score:
     """Run settings with one seed after the other, and stop early where more cannot matter.
 
@@ -87,18 +98,48 @@ def evaluate(
         settings: What is tried.
         seeds: At least one.
         make: Makes the controller.
-        most_hours: What costs more is not promising, whatever targets it holds.
+        before: What was tried before. What costs far more than what holds the targets is not promising, and
+            what is no better than other settings with one seed will not be chosen over them.
 
     Raises:
         ConfigError: The settings are not allowed, or the policy cannot be built.
     """
-    runs = []
+    known = [each.score for each in before if each.score.holds()]
+    most_hours = PROMISING * min((score.cost_hours for score in known), default=inf)
+    runs: list[list[Run]] = []
     for seed in seeds:
-        runs.append([try_settings(problem, settings, scenario, seed, make) for scenario in problem.scenarios])
+        runs.append([])
+        for scenario in problem.scenarios:
+            left_hours = most_hours - sum(run.cost_hours for run in runs[-1])
+            stop_if = partial(cannot_matter, problem, scenario, left_hours)
+            runs[-1].append(try_settings(problem, settings, scenario, seed, make, stop_if))
         found = score(runs, problem.slo)
-        if found.budget_used > 1 or found.cost_hours > most_hours:
+        if (
+            found.budget_used > 1
+            or found.cost_hours > most_hours
+            or any(beats(other, found) for other in known)
+        ):
             break
     return found
+
+
+def beats(one: Score, other: Score) -> bool:
+    """Return whether a score is as good as another or better, in cost and in the targets."""
+    return one.cost_hours <= other.cost_hours and one.budget_used <= other.budget_used
+
+
+def cannot_matter(problem: Problem, scenario: Scenario, most_hours: float, so_far: SimulationResult) -> bool:
+    """Return whether a run costs too much already, or has missed a target for good and by far.
+
+    What it has cost and missed, nothing that comes later takes back.
+    """
+    if cost_hours(so_far, 0, scenario.from_s) > most_hours:
+        return True
+    run = measure(so_far, 0, problem.slo, scenario.from_s)
+    missed = run.num_requests.sum() - run.num_met.sum(axis=1)
+    num_requests = int((scenario.trace.t_s >= scenario.from_s).sum())
+    allowed = np.array([1 - target.share for target in problem.slo.targets]) * num_requests
+    return bool((missed > FAR * allowed).any())
 
 
 def evaluate_on(

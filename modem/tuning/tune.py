@@ -189,7 +189,7 @@ def candidates(tried: Sequence[Tried], margin: float) -> tuple[Tried, ...]:
     )
     near = sorted(
         (each for each in different if not each.score.holds(margin)),
-        key=lambda each: (each.score.budget_used, each.score.cost_hours),
+        key=lambda each: (each.score.is_cut, each.score.budget_used, each.score.cost_hours),
     )
     return tuple([*holding, *near][:NUM_CONFIRMED])
 

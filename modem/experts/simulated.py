@@ -27,6 +27,8 @@ _WORDS = tuple(
     "effect state change rule case part whole sum rate mean bound limit proof test model data "
     "code cell gene drug dose heart force mass light wave city river book song market law".split()
 )
+_HERE = "\0"
+"""Stands for a token in an event that is made once. What a client sends stands before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,13 +177,14 @@ class SimulatedEngine:
     async def events(self, generation: Generation) -> AsyncIterator[bytes]:
         """Yield the server-sent events of a streamed answer, as vLLM writes them."""
         role = {"role": "assistant", "content": ""} if generation.chat else None
+        before, behind = self._around_token(generation)
         tokens = self.tokens(generation)
         try:
             async for token in tokens:
                 if role:  # an engine sends it with its first output, not on acceptance
                     yield self._event(generation, [_choice(generation, delta=role)])
                     role = None
-                yield self._event(generation, [_choice(generation, delta={"content": token}, text=token)])
+                yield before + json.dumps(token).encode() + behind
         finally:
             await tokens.aclose()  # type: ignore[attr-defined]
         yield self._event(
@@ -190,6 +193,12 @@ class SimulatedEngine:
         if generation.include_usage:
             yield self._event(generation, [], usage=generation.usage)
         yield DONE
+
+    def _around_token(self, generation: Generation) -> tuple[bytes, bytes]:
+        """Return what stands before and behind a token in its event: the token is all that differs."""
+        event = self._event(generation, [_choice(generation, delta={"content": _HERE}, text=_HERE)])
+        before, _, behind = event.rpartition(json.dumps(_HERE).encode())
+        return before, behind
 
     async def complete(self, generation: Generation) -> bytes:
         """Return the whole answer as one JSON object."""

@@ -333,3 +333,14 @@ def test_any_body_gets_a_plan_or_an_error_of_ours(endpoint: Endpoint, body: dict
     except ServingError:
         return
     assert 1 <= len(generation.tokens) <= 32
+
+
+@given(st.text() | st.sampled_from(["\0", '"\\u0000"', '\\"\\u0000\\"', "\\u0000"]))
+def test_events_are_whole_whatever_the_client_calls_its_request(request_id: str) -> None:
+    async def ids() -> set[str]:
+        found = engine(output_tokens=3)
+        generation = found.plan(CHAT, chat(), request_id)
+        raw = [event async for event in found.events(generation)]
+        return {json.loads(event.removeprefix(b"data: "))["id"] for event in raw[:-1]}
+
+    assert asyncio.run(ids()) == {request_id}

@@ -23,11 +23,17 @@ from modem.routing.policy import pin
 from modem.routing.text import RoutingText
 from modem.types import AddedDomain, DomainScores, RoutingDecision
 from tests.fakes import FakeExperts, FakeReply, FakeScorer, config
+from tests.unit.skipping import SkippingPolicy
 
 ROUTED = RoutingDecision("math", "top_score", 0.9)
 EVENT = b'data: {"choices": []}\n\n'
 FAILED = ExpertUnavailableError("The expert application has failed.", None, "expert_failed", 5.0)
 STARTING = ExpertUnavailableError("No free replica within 1 s.", None, "expert_starting", 5.0)
+
+
+@pytest.fixture(scope="module")
+def event_loop_policy() -> SkippingPolicy:
+    return SkippingPolicy()
 
 
 @pytest.fixture

@@ -1,29 +1,11 @@
 """Many waits, one timer."""
 
 import asyncio
-import selectors
 
 import pytest
 
 from modem.watchdog import Watchdog
-
-
-class Skipping(selectors.DefaultSelector):
-    """Lets time pass at once where a loop would wait, so that a busy machine changes nothing."""
-
-    now_s = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        self.now_s += timeout or 0.0
-        return super().select(0)
-
-
-class SkippingPolicy(asyncio.DefaultEventLoopPolicy):
-    def new_event_loop(self) -> asyncio.AbstractEventLoop:
-        selector = Skipping()
-        loop = asyncio.SelectorEventLoop(selector)
-        loop.time = lambda: selector.now_s  # type: ignore[method-assign]
-        return loop
+from tests.unit.skipping import SkippingPolicy
 
 
 @pytest.fixture(scope="module")

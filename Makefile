@@ -10,6 +10,10 @@ HOST ?= http://127.0.0.1:8000
 # How `make lock` finds the CPU build of torch; with wheels in a folder: LOCK_FLAGS="--find-links DIR".
 LOCK_FLAGS ?= --torch-backend cpu
 
+# Where this is set (container images like to), each of the many processes that Ray starts would compile all
+# that it imports anew: 7 s instead of 2 s of CPU for ray.serve alone.
+unexport PYTHONDONTWRITEBYTECODE
+
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed

@@ -118,11 +118,11 @@ def share_interval(runs: Sequence[Run], slo: Slo, rng: np.random.Generator) -> t
 def front(tried: Sequence[Tried]) -> tuple[Tried, ...]:
     """Return those that nobody beats in cost and in the targets at once, the cheapest first.
 
-    Only of those that ran to the end.
+    Of those that ran to the end, if any did.
     """
     best: list[Tried] = []
     whole = [each for each in tried if not each.score.is_cut]
-    for each in sorted(whole, key=lambda one: (one.score.cost_hours, one.score.budget_used)):
+    for each in sorted(whole or tried, key=lambda one: (one.score.cost_hours, one.score.budget_used)):
         if not best or each.score.budget_used < best[-1].score.budget_used:
             best.append(each)
     return tuple(best)

@@ -17,6 +17,8 @@ from modem.tuning.problem import Scenario, started
 from modem.tuning.score import Tried, cheapest, front
 from modem.tuning.settings import Settings
 from modem.tuning.study import Study, cannot_matter, evaluate, evaluate_on, run_study
+from modem.tuning.tune import Plan, tune
+from modem.tuning.workers import Alone
 from tests.unit.tuning.builders import SLO, burst, problem, scaled, tried
 
 ALL = parse_slo("ttft_p90<2s,itl_p90<20ms,e2e_p50<3s")
@@ -153,4 +155,15 @@ def test_only_whole_runs_are_on_the_front() -> None:
     each = tried(1.0, 0.5)
     cut = replace(each, score=replace(each.score, is_cut=True))
     assert front([cut, each]) == (each,)
+    assert front([cut]) == (cut,)
     assert cheapest([cut, each], 0.1) is each
+
+
+def test_a_target_that_nothing_can_hold_is_tuned_for_all_the_same() -> None:
+    found = problem(parse_slo("ttft_p99<1ms"))
+    plan = Plan(policies=("ongoing_requests",), num_trials=4, seeds=(0,), fresh_seeds=(7,))
+    (result,) = tune([found], plan, serve_controllers, Alone(), lambda *_: None)
+    assert result.front
+    assert result.recommended is not None
+    assert not result.recommended.best.score.holds()
+    assert not result.recommended.best.score.is_cut

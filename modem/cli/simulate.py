@@ -47,7 +47,10 @@ def simulate_command(
     ] = None,
     start_s: Annotated[float, typer.Option(min=0, help="Leave out what comes before in the trace.")] = 0.0,
     duration_s: Annotated[float | None, typer.Option(min=0, help="Leave out what comes later.")] = None,
-    rate: Annotated[float, typer.Option(min=0, help="Share of the trace's requests, or of its rate.")] = 1.0,
+    rate: Annotated[
+        float,
+        typer.Option(min=0, help="Times the trace's requests: 0.5 leaves half out, 3 copies each twice."),
+    ] = 1.0,
     json_out: Annotated[Path | None, typer.Option("--json", help="File for all figures.")] = None,
     html: Annotated[Path | None, typer.Option(help="File for one page; its plots as PNGs beside it.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="For all that is drawn.")] = 0,
@@ -61,8 +64,8 @@ def simulate_command(
     from modem.simulation.summary import Targets, summarize
 
     try:
-        setup = _setup(config, profile or [])
-        arrivals = _trace(trace, setup.domains, mix, _part(start_s, duration_s, rate), seed)
+        setup = setup_of(config, profile or [])
+        arrivals = read_traces(trace, setup.domains, mix, part_of(start_s, duration_s, rate), seed)
         result = run(setup, arrivals, seed, gpus)
         targets = Targets(ttft_s=ttft_target_s, itl_s=itl_target_s)
         summary = summarize(result, targets)
@@ -89,7 +92,12 @@ def run(setup: "Setup", trace: "Trace", seed: int, gpus: float | None = None) ->
         return simulate(setup.experts, trace, controllers, seed, platform)
 
 
-def _setup(config: Path, profiles: list[str]) -> "Setup":
+def setup_of(config: Path, profiles: list[str]) -> "Setup":
+    """Return what is simulated: a config's experts with the profiles of a command line.
+
+    Raises:
+        ConfigError: The config or a profile is wrong.
+    """
     from modem.simulation.profile import load_profile
     from modem.simulation.setup import read_setup
 
@@ -104,9 +112,14 @@ def _setup(config: Path, profiles: list[str]) -> "Setup":
     return read_setup(config, own, default)
 
 
-def _trace(
+def read_traces(
     sources: list[str], domains: tuple[str, ...], mix: str | None, part: "Part | None", seed: int
 ) -> "Trace":
+    """Return the traces of a command line, on one clock.
+
+    Raises:
+        ConfigError: One of them is wrong.
+    """
     import numpy as np
 
     from modem.traces.mix import parse_mix
@@ -120,7 +133,8 @@ def _trace(
     )
 
 
-def _part(start_s: float, duration_s: float | None, rate: float) -> "Part | None":
+def part_of(start_s: float, duration_s: float | None, rate: float) -> "Part | None":
+    """Return what part of a trace is asked for; None for all of it."""
     from modem.traces.servegen import Part
 
     if start_s == 0 and duration_s is None and rate == 1:

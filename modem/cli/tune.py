@@ -40,6 +40,14 @@ class Found(NamedTuple):
     chosen: "Mapping[str, Settings]"
 
 
+class _Reading(NamedTuple):
+    """How traces are read."""
+
+    mix: str | None
+    rate: float
+    seed: int
+
+
 def tune_command(
     config: Annotated[Path, typer.Option(help="A Serve config file: its experts and their autoscaling.")],
     trace: Annotated[
@@ -60,6 +68,9 @@ def tune_command(
         str | None,
         typer.Option(help="Who gets requests without a domain; as for `modem simulate`."),
     ] = None,
+    rate: Annotated[
+        float, typer.Option(min=0, help="Times the requests of every trace; as for `modem simulate`.")
+    ] = 1.0,
     profile: Annotated[
         list[str] | None, typer.Option(help="A profile for all experts, or DOMAIN=FILE for one.")
     ] = None,
@@ -106,7 +117,7 @@ def tune_command(
             seed=seed,
         )
         setup = _setup(config, profile or [], budget_gpus, max_replicas)
-        tuned, held = _scenarios(trace, held_out or [], held_out_from_s, setup, mix, seed)
+        tuned, held = _scenarios(trace, held_out or [], held_out_from_s, setup, _Reading(mix, rate, seed))
         with crew(processes or min(os.cpu_count() or 1, _MOST_PROCESSES)) as workers:
             found = _tune(setup, target, tuned, held, plan, budget_gpus, workers)
         _show(found, target, plan, budget_gpus)
@@ -133,11 +144,11 @@ def _policies(text: str) -> "tuple[PolicyName, ...]":
 def _setup(config: Path, profiles: list[str], budget_gpus: float | None, max_replicas: int | None) -> "Setup":
     from dataclasses import replace
 
-    from modem.cli.simulate import _setup as read
+    from modem.cli.simulate import setup_of
     from modem.tuning.budget import within
     from modem.tuning.settings import base
 
-    setup = read(config, profiles)
+    setup = setup_of(config, profiles)
     experts = list(setup.experts)
     if max_replicas is not None:
         changed = {"max_replicas": max_replicas}
@@ -152,28 +163,27 @@ def _scenarios(
     held_out: Sequence[str],
     from_s: float | None,
     setup: "Setup",
-    mix: str | None,
-    seed: int,
+    reading: "_Reading",
 ) -> "tuple[list[Scenario], list[Scenario]]":
     """Return what is tuned on, and what is held out."""
     from modem.tuning.problem import Scenario
 
     if held_out and from_s is not None:
         raise ConfigError("give --held-out or --held-out-from-s, not both")
-    whole = [_trace(each, setup, mix, seed) for each in traces]
+    whole = [_trace(each, setup, reading) for each in traces]
     if from_s is None:
-        return [Scenario(one) for one in whole], [Scenario(_trace(x, setup, mix, seed)) for x in held_out]
+        return [Scenario(one) for one in whole], [Scenario(_trace(x, setup, reading)) for x in held_out]
     short = [name for name, one in zip(traces, whole, strict=True) if one.span_s <= from_s]
     if short:
         raise ConfigError(f"--held-out-from-s {from_s:g}: the trace {short[0]} is over by then")
     return [Scenario(one.between(0, from_s)) for one in whole], [Scenario(one, from_s) for one in whole]
 
 
-def _trace(text: str, setup: "Setup", mix: str | None, seed: int) -> "Trace":
-    from modem.cli.simulate import _trace as read
+def _trace(text: str, setup: "Setup", reading: "_Reading") -> "Trace":
+    from modem.cli.simulate import part_of, read_traces
 
     sources = [text] if Path(text).exists() else [part.strip() for part in text.split("+")]
-    return read(sources, setup.domains, mix, None, seed)
+    return read_traces(sources, setup.domains, reading.mix, part_of(0, None, reading.rate), reading.seed)
 
 
 def serve_controllers() -> "Controllers":

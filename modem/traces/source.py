@@ -47,7 +47,7 @@ def load(
         mix: Who gets the requests of a trace without domains; the same share for each of ``known`` by
             default.
         part: Of ServeGen's clients: when, how long, how much of the rate. Other files are cut to it, if
-            it is given, and their requests thinned.
+            it is given, and their requests left out or copied.
 
     Raises:
         ConfigError: There is no such file or name, or the file is wrong; with file and line.
@@ -90,7 +90,7 @@ def _read(name: str, rng: np.random.Generator, known: Collection[str] | None, pa
         return trace
     end_s = part.start_s + part.duration_s if part.duration_s is not None else inf
     cut = trace.between(part.start_s, end_s)
-    return cut if part.rate_scale == 1 else cut.thinned(part.rate_scale, rng)
+    return cut if part.rate_scale == 1 else cut.scaled(part.rate_scale, rng)
 
 
 def _read_jsonl(path: Path, rng: np.random.Generator, known: Collection[str] | None) -> Trace:

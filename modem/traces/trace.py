@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from modem.errors import ConfigError
 
+COPY_WITHIN_S = 30.0
+"""How far a copy of a request lies from it, where a trace is scaled up: less than a replica's start takes."""
 ANY_DOMAIN = "any"
 """The domain of a trace that has none, until `modem.traces.mix.split` gives it some."""
 
@@ -110,10 +112,29 @@ class Trace:
             origin=f"{self.origin}, {factor:g} times as fast",
         )
 
-    def thinned(self, share: float, rng: np.random.Generator) -> "Trace":
-        """Return each request with probability ``share``."""
-        kept = self._where(rng.random(len(self)) < share)
-        return replace(kept, origin=f"{self.origin}, {share:g} of its requests")
+    def scaled(self, rate: float, rng: np.random.Generator) -> "Trace":
+        """Return ``rate`` times as many requests, at the same hours.
+
+        Below 1 each request is kept with that probability. Above 1 there are copies of each: further users
+        who ask the same at about the same time, up to `COPY_WITHIN_S` before or after. So swings longer than
+        that stay as they are, and shorter bursts are evened out, as they are when more users share an expert.
+        """
+        whole = int(rate)
+        times = whole + (rng.random(len(self)) < rate - whole)
+        index = np.repeat(np.arange(len(self)), times)
+        number = np.arange(len(index)) - np.repeat(np.cumsum(times) - times, times)
+        moved_s = np.where(number > 0, rng.uniform(-COPY_WITHIN_S, COPY_WITHIN_S, len(index)), 0.0)
+        sessions = [self.sessions[i] for i in index] if self.sessions else [None] * len(index)
+        return columns(
+            self.domains,
+            np.clip(self.t_s[index] + moved_s, 0.0, self.span_s),
+            self.domain_index[index],
+            self.prompt_tokens[index],
+            self.output_tokens[index],
+            [f"{one}-{n}" if one and n else one for one, n in zip(sessions, number, strict=True)],
+            self.span_s,
+            f"{self.origin}, {rate:g} times its requests",
+        )
 
     def counts(self) -> Mapping[str, int]:
         """Return the number of requests of each domain."""

@@ -174,7 +174,7 @@ def test_what_vllm_refuses_is_said_shortly(client: OpenAI) -> None:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_a_client_that_leaves_stops_the_engine_within_a_second(cluster: Cluster, stream: bool) -> None:
+def test_a_client_that_leaves_stops_the_engine(cluster: Cluster, stream: bool) -> None:
     body = {"model": "math", "messages": user("Tell a long story."), "max_tokens": 400, "stream": stream}
     body["ignore_eos"] = True
     engine = f"http://127.0.0.1:{cluster.http_port('expert-math')}"
@@ -188,7 +188,8 @@ def test_a_client_that_leaves_stops_the_engine_within_a_second(cluster: Cluster,
         else:
             with pytest.raises(httpx.ReadTimeout):
                 http.post("/v1/chat/completions", json=body, timeout=httpx.Timeout(30, read=2))
-    assert within(1.0, lambda: running_requests(engine) == 0)
+    # It takes a fifth of a second, more where the machine is busy; the whole answer would take half a minute.
+    assert within(5.0, lambda: running_requests(engine) == 0)
 
 
 def test_admin_routes_of_the_engine_are_out_of_reach(cluster: Cluster) -> None:

@@ -190,11 +190,11 @@ def test_a_closed_loop_asks_as_fast_as_it_is_answered(cluster: Cluster, tmp_path
 
 
 def test_saturation_ends_when_goodput_falls(cluster: Cluster, tmp_path: Path) -> None:
-    arguments = ("--duration-s", "30", "--set", "saturation.step_s=1", "--set", "targets=ttft_p99<1ms")
+    arguments = ("--duration-s", "60", "--set", "saturation.step_s=1", "--set", "targets=ttft_p99<1ms")
     run = locust(tmp_path / "run", cluster, "--scenario", "saturation", *arguments, "--no-report")
     assert run.ended() == 0, run.said
     assert run.about["ended"].startswith("stopped: goodput fell at ")
-    assert run.about["ended_s"] < 15
+    assert run.about["ended_s"] < 50
     assert len(run.records) < run.about["num_planned"]
 
 

@@ -137,7 +137,6 @@ def up(config: Path) -> Iterator[Up]:
 
 def refused(config: Path) -> list[str]:
     """Run ``modem up`` that must end at once; return its lines on stderr."""
-    started = time.monotonic()
     done = subprocess.run(
         [str(Path(sys.executable).with_name("modem")), "up", str(config)],
         capture_output=True,
@@ -147,7 +146,6 @@ def refused(config: Path) -> list[str]:
     )
     assert done.returncode == 1, done.stderr
     assert done.stdout == ""
-    assert time.monotonic() - started < 30
     return done.stderr.splitlines()
 
 

@@ -87,6 +87,13 @@ def test_a_config_with_the_settings_is_written_and_valid(files: tuple[Path, Path
         assert "autoscaling_policy" not in application
 
 
+def test_a_trace_may_be_tuned_on_at_several_times_its_rate(files: tuple[Path, Path]) -> None:
+    config, trace = files
+    found = run("--config", config, "--trace", trace, "--rate", 2, "--slo", "ttft_p10<60s", *COMMON)
+    assert found.exit_code == 0, found.output
+    assert "math: 5 settings on 360 requests" in found.output
+
+
 def test_what_cannot_be_held_is_said_by_the_exit_status(files: tuple[Path, Path]) -> None:
     config, trace = files
     found = run("--config", config, "--trace", trace, "--slo", "ttft_p100<100ms", *COMMON)

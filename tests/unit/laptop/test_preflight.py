@@ -148,7 +148,7 @@ def test_a_sound_file_is_read(tmp_path: Path) -> None:
 def test_a_taken_port_says_by_whom(reuse: bool, host: str) -> None:
     with listening(reuse) as port:
         expected = (
-            rf"port {port} is taken by \S+ \(process {os.getpid()}\); stop .* http_options.port in serve_"
+            rf"port {port} is taken by .+ \(process {os.getpid()}\); stop .* http_options.port in serve_"
         )
         with pytest.raises(ConfigError, match=expected):
             check_port(plan(host=host, port=port))

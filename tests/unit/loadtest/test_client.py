@@ -4,7 +4,7 @@ import json
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import gevent
 import pytest
@@ -32,8 +32,38 @@ WHOLE = [HEAD, chunked(ROLE, delta("a")), chunked(delta("b")), chunked(USAGE, DO
 ANSWER = json.dumps({"choices": [{"message": {"content": "hi"}}], "usage": {"completion_tokens": 1}}).encode()
 
 
-def ask(port: int, stream: bool = True, timeout_s: float = 5, keep_text: bool = False) -> Exchange:
-    client = Client(Address("http", "127.0.0.1", port), timeout_s)
+class StepClock:
+    """A clock that goes on by a second with each part a server sends, once the client has read the last."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.told_s = -1.0
+
+    def __call__(self) -> float:
+        self.told_s = self.now_s
+        return self.now_s
+
+    def sends(self, *parts: bytes) -> Script:
+        """A script: the first part is sent at second 1."""
+
+        def script(sock: socket.socket, _: int) -> None:
+            for part in parts:
+                self.now_s += 1
+                sock.sendall(part)
+                while self.told_s < self.now_s:
+                    time.sleep(0.001)
+
+        return script
+
+
+def ask(
+    port: int,
+    stream: bool = True,
+    timeout_s: float = 60,
+    keep_text: bool = False,
+    clock: Callable[[], float] = time.monotonic,
+) -> Exchange:
+    client = Client(Address("http", "127.0.0.1", port), timeout_s, clock=clock)
     return client.ask(b'{"a":1}', stream, "id-1", "what is the meaning of it all", keep_text)
 
 
@@ -65,7 +95,7 @@ class TestStream:
 
     def test_a_prefix_and_a_key_are_sent(self) -> None:
         with serving(sends(*WHOLE)) as seen:
-            Client(Address("http", "127.0.0.1", seen.port, "/front"), 5, "secret").ask(b"{}", True, "x")
+            Client(Address("http", "127.0.0.1", seen.port, "/front"), 60, "secret").ask(b"{}", True, "x")
         assert seen.requests[0].startswith(b"POST /front/v1/chat/completions ")
         assert b"authorization: Bearer secret\r\n" in seen.requests[0]
 
@@ -81,22 +111,11 @@ class TestStream:
         assert found.content_s[0] == found.content_s[1]
 
     def test_times_are_those_of_the_reads(self) -> None:
-        gaps_s = [0.03, 0.06, 0.09]
-
-        def script(sock: socket.socket, _: int) -> None:
-            for part, gap_s in zip(WHOLE, [*gaps_s, 0.0], strict=True):
-                sock.sendall(part)
-                time.sleep(gap_s)
-
-        found = asked(script)
-        assert found.first_byte_s is not None
-        assert found.first_token_s is not None
-        # Not how exactly, which depends on the machine, but never before: the server slept so long.
-        assert found.sent_s <= found.first_byte_s
-        assert found.first_token_s - found.first_byte_s > 0.025
-        assert found.content_s[0] == found.first_token_s
-        assert found.content_s[1] - found.content_s[0] > 0.055
-        assert found.end_s - found.content_s[1] > 0.085
+        clock = StepClock()
+        with serving(clock.sends(*WHOLE)) as seen:
+            found = ask(seen.port, clock=clock)
+        assert (found.sent_s, found.first_byte_s, found.first_token_s) == (0, 1, 2)
+        assert (list(found.content_s), found.end_s) == ([2, 3], 4)
 
     def test_heartbeats_are_no_tokens(self) -> None:
         found = asked(sends(HEAD, chunked(b": waiting\n\n"), chunked(b": waiting\n\n"), *WHOLE[1:]))
@@ -157,9 +176,11 @@ class TestBroken:
         assert (found.outcome, found.message) == ("timeout", "no end within 0.2 s")
 
     def test_a_cancelled_one_is_aborted(self) -> None:
-        with serving(sends(HEAD, chunked(ROLE, delta("a")))) as seen:
-            asking = gevent.spawn(ask, seen.port)
-            gevent.sleep(0.2)
+        clock = StepClock()
+        with serving(clock.sends(HEAD, chunked(ROLE, delta("a")))) as seen:
+            asking = gevent.spawn(ask, seen.port, clock=clock)
+            while clock.told_s < 2:
+                gevent.sleep(0.001)
             asking.kill()
         assert asking.value.outcome == "aborted"
         assert len(asking.value.content_s) == 1
@@ -223,7 +244,7 @@ class TestConnections:
     def client(self) -> Iterator[Client]:
         with serving(sends(*WHOLE)) as seen:
             self.seen = seen
-            yield Client(Address("http", "127.0.0.1", seen.port), 5)
+            yield Client(Address("http", "127.0.0.1", seen.port), 60)
 
     def test_one_after_another_use_one(self, client: Client) -> None:
         assert [client.ask(b"{}", True, "x").outcome for _ in range(5)] == ["ok"] * 5
@@ -238,13 +259,13 @@ class TestConnections:
     def test_one_that_the_server_closes_when_it_is_used_again_is_made_anew(self) -> None:
         again = in_turn([sends(*WHOLE), sends(then_close=True)])
         with serving(again) as seen:
-            client = Client(Address("http", "127.0.0.1", seen.port), 5)
+            client = Client(Address("http", "127.0.0.1", seen.port), 60)
             assert [client.ask(b"{}", True, "x").outcome for _ in range(2)] == ["ok", "ok"]
         assert seen.num_connections == 2
 
     def test_one_that_broke_is_not_used_again(self) -> None:
         with serving(sends(HEAD, chunked(b"data: {}\n\n") + END)) as seen:
-            client = Client(Address("http", "127.0.0.1", seen.port), 5)
+            client = Client(Address("http", "127.0.0.1", seen.port), 60)
             assert client.ask(b"{}", True, "x").outcome == "broken_stream"  # no [DONE], but whole HTTP
             client.ask(b"{}", True, "x")
         assert seen.num_connections == 1
@@ -257,7 +278,7 @@ class TestConnections:
 class TestGet:
     def test_status_type_and_body(self) -> None:
         with serving(sends(reply("200 OK", b"[1]"))) as seen:
-            client = Client(Address("http", "127.0.0.1", seen.port, "/p"), 5)
+            client = Client(Address("http", "127.0.0.1", seen.port, "/p"), 60)
             assert client.get("/v1/models", 5) == (200, "application/json", b"[1]")
         assert seen.requests[0].startswith(b"GET /p/v1/models HTTP/1.1\r\n")
 
@@ -265,7 +286,7 @@ class TestGet:
         with pytest.raises(OSError, match="refused"):
             Client(Address("http", "127.0.0.1", free_ports(1)), 5).get("/", 5)
         with serving(sends()) as seen, pytest.raises(TimeoutError, match=r"no answer within 0\.2 s"):
-            Client(Address("http", "127.0.0.1", seen.port), 5).get("/", 0.2)
+            Client(Address("http", "127.0.0.1", seen.port), 60).get("/", 0.2)
 
 
 def test_an_unknown_name_is_an_error_at_once() -> None:

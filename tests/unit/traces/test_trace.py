@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modem.errors import ConfigError
-from modem.traces.trace import Arrival, Trace, overlay
+from modem.traces.trace import COPY_WITHIN_S, Arrival, Trace, overlay
 
 arrivals = st.lists(
     st.builds(
@@ -66,12 +66,38 @@ def test_faster_keeps_requests_and_shortens_time() -> None:
     assert trace.span_s == 5
 
 
-def test_thinned_keeps_the_stated_share_and_the_span() -> None:
+def test_scaled_down_keeps_the_stated_share_and_the_span() -> None:
     trace = Trace.of([Arrival(t, "a", 1, 1, "s") for t in range(4000)])
-    half = trace.thinned(0.5, np.random.default_rng(1))
+    half = trace.scaled(0.5, np.random.default_rng(1))
     assert 1850 < len(half) < 2150
     assert half.span_s == trace.span_s
-    assert len(half.sessions) == len(half)
+    assert {row.session for row in half} == {"s"}
+    assert set(rows(half)) <= set(rows(trace))
+    assert len(trace.scaled(0, np.random.default_rng(1))) == 0
+
+
+def test_scaled_up_copies_requests_to_about_the_same_time() -> None:
+    trace = Trace.of([Arrival(1000 * t, "ab"[t % 2], t + 1, 2 * t + 1, f"s{t}") for t in range(200)], 200_000)
+    more = trace.scaled(2.5, np.random.default_rng(1))
+    assert 450 < len(more) < 550
+    assert more.span_s == trace.span_s
+    assert set(rows(trace)) <= set(rows(more))
+    assert len({row.session for row in more}) == len(more), "a copy is another user's"
+    for row in more:
+        original = rows(trace)[row.prompt_tokens - 1]
+        assert abs(row.t_s - original.t_s) <= COPY_WITHIN_S
+        assert (row.domain, row.output_tokens) == (original.domain, original.output_tokens)
+        assert str(row.session).startswith(str(original.session))
+
+
+@given(arrivals, st.floats(0, 5), st.integers(0, 9))
+def test_scaled_stays_within_the_trace(given_rows: Sequence[Arrival], rate: float, seed: int) -> None:
+    trace = Trace.of(given_rows)
+    more = trace.scaled(rate, np.random.default_rng(seed))
+    assert int(rate) * len(trace) <= len(more) <= (int(rate) + 1) * len(trace)
+    assert more.span_s == trace.span_s
+    assert all(0 <= row.t_s <= trace.span_s for row in more)
+    assert bool(more.sessions) <= bool(trace.sessions)
 
 
 def test_counts_name_every_domain() -> None:

@@ -1,9 +1,10 @@
 """What the autoscaling policies cost against Ray Serve's own, all of them tuned, on traffic not tuned on.
 
-Three mixes of five domains, each on replicas of a 70B model on four H100 (a derived profile, see
+Four mixes of five domains, each on replicas of a 70B model on four H100 (a derived profile, see
 ``modem/simulation/profiles/70b-h100-tp4.json``):
 
 - ``azure``: Azure's conversation and code traces of one hour, on one clock, with a mix of domains that moves.
+- ``azure5``: the same at five times their rate (copies of requests, up to 30 s off), up to 32 replicas each.
 - ``mooncake``: Mooncake's conversation trace of one hour, with a mix that moves; its stamps, which are
   quantised, are spread at random. Its prompts are long (one in a hundred has 85,000 tokens, 7 s of reading),
   so the target is 10 s.
@@ -16,8 +17,8 @@ on fresh seeds, the cheapest wins; figures are those of the other half, which no
 policy has the same number of trials. A policy that misses the target there is said to; only those that hold
 it are compared.
 
-Run: ``python -m benchmarks.autoscaling --traces DIR [--trials 30] [--mixes azure,mooncake,servegen]``, where
-DIR holds ``AzureLLMInferenceTrace_{conv,code}.csv``, ``mooncake_conversation_trace.jsonl`` and
+Run: ``python -m benchmarks.autoscaling --traces DIR [--trials 30] [--mixes azure,azure5,mooncake,servegen]``,
+where DIR holds ``AzureLLMInferenceTrace_{conv,code}.csv``, ``mooncake_conversation_trace.jsonl`` and
 ``servegen/m-{large,mid}/chunk-*``. ``--trials 8 --seeds 1`` takes a few minutes.
 """
 
@@ -25,7 +26,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,7 @@ from modem.tuning.workers import crew
 DOMAINS = ("math", "health", "science", "coding", "other")
 PROFILE = "70b-h100-tp4"
 MOST_REPLICAS = 8
+MORE_RATE, MORE_REPLICAS = 5.0, 32
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
 BASELINE: PolicyName = "ongoing_requests"
@@ -82,25 +84,36 @@ class Mix:
         slo: The target.
         tuned: What settings are chosen on.
         held_out: What they are judged on.
+        max_replicas: Most of each expert.
     """
 
     name: str
     slo: Slo
     tuned: Scenario
     held_out: Scenario
+    max_replicas: int = MOST_REPLICAS
 
 
 def azure(folder: Path, seed: int) -> Mix:
     """Azure's two traces on one clock."""
+    return _halved("azure", "ttft_p99<2s", _azure(folder, seed, None))
+
+
+def azure5(folder: Path, seed: int) -> Mix:
+    """Azure's two traces at five times their rate."""
+    whole = _azure(folder, seed, Part(rate_scale=MORE_RATE))
+    return replace(_halved("azure5", "ttft_p99<2s", whole), max_replicas=MORE_REPLICAS)
+
+
+def _azure(folder: Path, seed: int, part: Part | None) -> Trace:
     one, other = np.random.default_rng(seed).spawn(2)
     names = ("AzureLLMInferenceTrace_conv.csv", "AzureLLMInferenceTrace_code.csv")
-    whole = overlay(
+    return overlay(
         [
-            load(str(folder / name), rng, DOMAINS, parse_mix(mix, DOMAINS))
+            load(str(folder / name), rng, DOMAINS, parse_mix(mix, DOMAINS), part)
             for name, rng, mix in zip(names, (one, other), (CONVERSATION, CODE), strict=True)
         ]
     )
-    return _halved("azure", "ttft_p99<2s", whole)
 
 
 def mooncake(folder: Path, seed: int) -> Mix:
@@ -134,12 +147,13 @@ def _halved(name: str, slo: str, whole: Trace) -> Mix:
 
 MIXES: Mapping[str, Callable[[Path, int], Mix]] = {
     "azure": azure,
+    "azure5": azure5,
     "mooncake": mooncake,
     "servegen": servegen,
 }
 
 
-def experts() -> tuple[ExpertSetup, ...]:
+def experts(max_replicas: int) -> tuple[ExpertSetup, ...]:
     """Five experts with the numbers of modem's own config for GPUs, and room to grow."""
     return tuple(
         ExpertSetup(
@@ -147,7 +161,7 @@ def experts() -> tuple[ExpertSetup, ...]:
             profile=committed_profile(PROFILE),
             autoscaling=AutoscalingConfig(
                 min_replicas=0,
-                max_replicas=MOST_REPLICAS,
+                max_replicas=max_replicas,
                 target_ongoing_requests=64,
                 metrics_interval_s=2,
                 look_back_period_s=10,
@@ -261,7 +275,9 @@ def verdict(found: Sequence[Line]) -> str:
 def run(mix: Mix, plan: Plan, processes: int) -> tuple[Table, dict[str, object]]:
     """Tune on one mix and look at what was held out."""
     begun_s, begun_cpu_s = time.monotonic(), time.process_time()
-    problems = problems_of(experts(), Platform(num_gateways=2), mix.slo, [mix.tuned], [mix.held_out])
+    problems = problems_of(
+        experts(mix.max_replicas), Platform(num_gateways=2), mix.slo, [mix.tuned], [mix.held_out]
+    )
     with crew(processes) as workers, progress_bar(mix.name) as progress:
         results = tune(_asked(problems), plan, serve_controllers, workers, progress)
     bound_hours = sum(held_out_bound(problem).cost_hours for problem in _asked(problems))

@@ -101,7 +101,7 @@ def _print_corpus(corpus: "Corpus") -> None:
     """Say on stderr what is learnt, before it takes its time."""
     sets = ", ".join(f"{name} {len(prompts)}" for name, prompts in corpus.measured_on().items())
     typer.echo(
-        f"{len(corpus.training)} prompts to learn, {len(corpus.deduplicated.dropped)} repeats dropped; "
+        f"{len(corpus.learnt())} prompts to learn, {len(corpus.deduplicated.dropped)} repeats dropped; "
         f"measured on: {sets}",
         err=True,
     )

@@ -1,4 +1,4 @@
-"""The folder that an interrupted training is resumed from."""
+"""The folder that an interrupted training is resumed from; in it there is one for each network of a soup."""
 
 import shutil
 from pathlib import Path
@@ -18,7 +18,7 @@ def begin(recipe: Recipe, out: Path, resume: bool) -> Path:
         ConfigError: Checkpoints are there and are not to be resumed, or come of another recipe.
     """
     folder = out / FOLDER
-    if not any(folder.glob("checkpoint-*")):
+    if not any(folder.rglob("checkpoint-*")):
         write_json(folder / _RECIPE, recipe.model_dump(mode="json"))
     elif not resume:
         raise ConfigError(f"{folder}: is an unfinished training; go on with --resume, or delete the folder")

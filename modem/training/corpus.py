@@ -31,6 +31,7 @@ class Corpus:
         missing: Sources that should be learnt but had no prompts.
         templates: What applications put around a prompt.
         voting: The prompts that vote beside a compact router's head; empty if none do.
+        further: What each further network of a soup learns in place of ``training``.
     """
 
     sources: Sources
@@ -41,10 +42,16 @@ class Corpus:
     missing: Sequence[str] = ()
     templates: Sequence[Template] = ()
     voting: Sequence[Prompt] = ()
+    further: Sequence[Sequence[Prompt]] = ()
 
     def domains(self) -> tuple[str, ...]:
         """Return the domains that are learnt, sorted."""
         return tuple(sorted({prompt.domain for prompt in self.training}))
+
+    def learnt(self) -> list[Prompt]:
+        """Return every prompt that some network learns, once."""
+        draws = (self.training, *self.further)
+        return list({prompt.text: prompt for draw in draws for prompt in draw}.values())
 
     def measured_on(self) -> dict[str, Sequence[Prompt]]:
         """Return the sets that choose settings, by name: the held-out prompts first."""
@@ -72,9 +79,13 @@ def gather(recipe: Recipe, home: Path, folder: Path | None) -> Corpus:
     prompts += _others(sources, folder)
     found = deduplicate(_ordered(data.declared(prompts, sources), own), apart)
     training, held_out = _draw(found.prompts, recipe.sample, recipe.seed, own)
+    seeds = range(recipe.seed + 1, recipe.seed + recipe.soup)
+    further = [_draw(found.prompts, recipe.sample, seed, own)[0] for seed in seeds]
     voting, _ = _draw(found.prompts, recipe.neighbours, recipe.seed, own) if recipe.neighbours else ([], [])
     missing = {s.name for s in sources.sources if s.use} - {prompt.source for prompt in prompts}
-    corpus = Corpus(sources, training, held_out, validation, found, sorted(missing), templates, voting)
+    corpus = Corpus(
+        sources, training, held_out, validation, found, sorted(missing), templates, voting, further
+    )
     _check(corpus)
     return corpus
 

@@ -68,9 +68,10 @@ def _overall(found: Evaluation) -> Mapping[str, Any]:
 def _data(corpus: Corpus) -> dict[str, Any]:
     """Return what was learnt, by source, with its terms."""
     known = corpus.sources.by_name()
-    training, held_out = counts(corpus.training), counts(corpus.held_out)
+    learnt = corpus.learnt()
+    training, held_out = counts(learnt), counts(corpus.held_out)
     return {
-        "num_training": len(corpus.training),
+        "num_training": len(learnt),
         "num_held_out": len(corpus.held_out),
         "sources": [
             {

@@ -125,6 +125,8 @@ class Recipe(Strict):
         sample: How many prompts are drawn.
         augmentation: How they are said otherwise.
         seed: Of the sample, the augmentation, the order and the dropout.
+        soup: Networks that are fine-tuned from the same start, each on a draw of its own and with the next
+            seed; the mean of their weights is taken (model soup, arXiv 2203.05482).
         epochs: Passes over the sample.
         max_steps: Ends the training earlier; None: not.
         batch_size: Prompts in one forward pass.
@@ -162,6 +164,7 @@ class Recipe(Strict):
     sample: SampleConfig = SampleConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
     seed: int = Field(default=0, ge=0)
+    soup: int = Field(default=1, ge=1)
     epochs: int = Field(default=1, ge=1)
     max_steps: int | None = Field(default=None, ge=1)
     batch_size: int = Field(default=32, ge=1)
@@ -194,11 +197,13 @@ class Recipe(Strict):
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
-        if self.kind == "encoder" and (self.linear_probe or self.alphas != (1.0,)):
+        if self.kind == "encoder" and (self.linear_probe or self.alphas != (1.0,) or self.soup > 1):
             raise ValueError(
-                "linear_probe and wise_ft_alpha are for kind 'compact': the head of an 'encoder' starts "
-                "from nothing, so there is no model before training to go back to"
+                "linear_probe, wise_ft_alpha and soup are for kind 'compact': the head of an 'encoder' "
+                "starts from nothing, so there is no model before training to go back to"
             )
+        if self.soup > 1 and not self.linear_probe:
+            raise ValueError("soup needs linear_probe: heads that start from nothing have no useful mean")
         if self.kind == "encoder" and (self.neighbours or self.prior):
             raise ValueError("neighbours and prior are for kind 'compact'; leave them out for an 'encoder'")
         return self

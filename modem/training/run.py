@@ -140,7 +140,6 @@ def _learn(
 ) -> tuple[Fit | None, tuple[Candidate, ...]]:
     """Probe, fine-tune, and mix the weights before and after."""
     from modem.training.network import snapshot
-    from modem.training.trainer import Prompts, fine_tune
 
     sets = corpus.measured_on()
     probe = None
@@ -148,10 +147,7 @@ def _learn(
         with bar("linear probe", len(corpus.training) + sum(map(len, sets.values()))) as step:
             probe = fit_probe(loaded, corpus, recipe.max_tokens, step)
     before = snapshot(loaded.network)
-    labels = _labels(recipe, corpus)
-    say = speaker(corpus.training, recipe.augmentation, corpus.templates)
-    prompts = Prompts(say, labels, loaded.tokenizer, recipe.max_tokens, recipe.seed)
-    fine_tune(loaded, recipe, prompts, _class_weights(recipe, labels), checkpoints)
+    fine_tune_soup(recipe, corpus, loaded, checkpoints)
     if recipe.kind == "encoder":
         return probe, ()
     alphas = recipe.alphas
@@ -160,6 +156,24 @@ def _learn(
         candidates = select(loaded, before, alphas, sets, corpus.domains(), recipe.max_tokens, step)
     loaded.network.shift_bias(prior_shift(recipe.prior, corpus.domains()))
     return probe, candidates
+
+
+def fine_tune_soup(recipe: Recipe, corpus: Corpus, loaded: Loaded, checkpoints: Path) -> None:
+    """Fine-tune the networks of a soup, one after the other, and leave their mean."""
+    from modem.training.network import interpolate, snapshot
+    from modem.training.trainer import Prompts, fine_tune
+
+    domains, before = corpus.domains(), snapshot(loaded.network)
+    mean = before
+    for number, training in enumerate((corpus.training, *corpus.further)):
+        own = recipe.model_copy(update={"seed": recipe.seed + number})
+        labels = _labels(own, training, domains)
+        say = speaker(training, own.augmentation, corpus.templates)
+        prompts = Prompts(say, labels, loaded.tokenizer, own.max_tokens, own.seed)
+        loaded.network.load_state_dict(before)
+        fine_tune(loaded, own, prompts, _class_weights(own, labels), checkpoints / str(number))
+        mean = interpolate(mean, snapshot(loaded.network), 1 / (number + 1))
+    loaded.network.load_state_dict(mean)
 
 
 def prior_shift(prior: Mapping[str, float], domains: Sequence[str]) -> NDArray[np.float32]:
@@ -177,10 +191,9 @@ def prior_shift(prior: Mapping[str, float], domains: Sequence[str]) -> NDArray[n
     return shift
 
 
-def _labels(recipe: Recipe, corpus: Corpus) -> list[int]:
+def _labels(recipe: Recipe, training: Sequence[Prompt], domains: Sequence[str]) -> list[int]:
     """Return the column of each training prompt's domain, and of the random characters after them."""
-    domains = corpus.domains()
-    labels = [domains.index(prompt.domain) for prompt in corpus.training]
+    labels = [domains.index(prompt.domain) for prompt in training]
     return labels + [domains.index(OTHER)] * recipe.augmentation.noise if OTHER in domains else labels
 
 

@@ -121,6 +121,7 @@ def fine_tune(
     """
     from transformers.trainer_utils import get_last_checkpoint
 
+    checkpoints.mkdir(parents=True, exist_ok=True)
     trainer = _Trainer(
         model=loaded.network,
         args=_arguments(recipe, checkpoints),

@@ -39,6 +39,23 @@ def test_caps_hold(tmp_path: Path) -> None:
     assert len(texts(found)) == 30
 
 
+def test_each_network_of_a_soup_has_its_own_draw(tmp_path: Path) -> None:
+    found = gathered(
+        tmp_path, sample={"per_domain": 30, "per_source": 30}, soup=3, linear_probe=True, kind="compact"
+    )
+    draws = [{prompt.text for prompt in draw} for draw in (found.training, *found.further)]
+    assert len(draws) == 3
+    assert draws[0] != draws[1] != draws[2]
+    assert {prompt.text for prompt in found.learnt()} == draws[0] | draws[1] | draws[2]
+    assert len(found.learnt()) == len(draws[0] | draws[1] | draws[2])
+    assert not {prompt.text for prompt in found.held_out} & {prompt.text for prompt in found.learnt()}
+    alone = gathered(
+        tmp_path, sample={"per_domain": 30, "per_source": 30}, soup=1, linear_probe=True, kind="compact"
+    )
+    assert alone.training == found.training
+    assert alone.learnt() == alone.training
+
+
 def test_own_prompts_come_from_beside_the_declaration_and_win_over_repeats(tmp_path: Path) -> None:
     write(tmp_path / "own" / "chat.jsonl", [("Tell me a story about 2 CATS", "other", "ours")])
     found = gathered(tmp_path, sources=OWN)

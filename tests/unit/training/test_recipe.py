@@ -68,6 +68,8 @@ def test_alpha_is_a_number_or_several(file: Path, text: str, alphas: tuple[float
         ("name: a\nwise_ft_alpha: 1.5", "wise_ft_alpha.*less than or equal to 1"),
         ("name: a\nwise_ft_alpha: []", "wise_ft_alpha"),
         ("name: a\nkind: encoder\nlinear_probe: true", "are for kind 'compact'"),
+        ("name: a\nkind: encoder\nsoup: 2", "are for kind 'compact'"),
+        ("name: a\nsoup: 2", "soup needs linear_probe"),
         ("name: a\nkind: encoder\nwise_ft_alpha: 0.5", "are for kind 'compact'"),
         ("name: a\nkind: encoder\nprior: {other: 0.4}", "neighbours and prior are for kind 'compact'"),
         ("name: a\nkind: encoder\nneighbours: {dim: 64}", "neighbours and prior are for kind 'compact'"),

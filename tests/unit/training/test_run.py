@@ -24,7 +24,8 @@ from modem.training.dedup import deduplicate
 from modem.training.figures import metrics
 from modem.training.loading import load
 from modem.training.plots import confusion, draw, risk_coverage
-from modem.training.run import Trained, prior_shift, train
+from modem.training.recipe import Recipe
+from modem.training.run import Trained, fine_tune_soup, prior_shift, train
 from modem.training.sources import Sources
 from tests.unit.training.prompts import DOMAINS, SOURCES, rows
 from tests.unit.training.tiny import no_bar, prompts, recipe, tiny_bert
@@ -324,6 +325,44 @@ def test_what_was_learnt_before_an_interruption_is_not_lost(base: Path, tmp_path
     wrong = learn(WrongAtFirst, tmp_path / "wrong")
     np.testing.assert_allclose(resumed["head.weight"], whole["head.weight"], atol=1e-5)
     assert (wrong["head.weight"] - whole["head.weight"]).abs().max() > 1e-3
+    for name, tensor in whole.items():
+        np.testing.assert_allclose(resumed[name], tensor, atol=1e-5, err_msg=name)
+
+
+def weights_after(settings: Recipe, corpus: Corpus, folder: Path) -> Any:
+    loaded = load(settings.model_copy(update={"seed": 0}), DOMAINS)  # the same start, whatever the seed
+    fine_tune_soup(settings, corpus, loaded, folder)
+    return loaded.network.state_dict()
+
+
+def test_a_soup_is_the_mean_of_networks_that_each_learn_their_draw(base: Path, tmp_path: Path) -> None:
+    corpus = small_corpus()
+    draws = [list(corpus.training), list(corpus.training)[::2]]
+    both = replace(corpus, training=draws[0], further=draws[1:])
+    settings = recipe(base, epochs=2, linear_probe=True)
+    found = weights_after(settings.model_copy(update={"soup": 2}), both, tmp_path / "soup")
+    alone = [
+        weights_after(
+            settings.model_copy(update={"seed": settings.seed + number}),
+            replace(corpus, training=draw),
+            tmp_path / f"{number}",
+        )
+        for number, draw in enumerate(draws)
+    ]
+    assert (alone[0]["head.weight"] - alone[1]["head.weight"]).abs().max() > 1e-3
+    for name, tensor in found.items():
+        np.testing.assert_allclose(tensor, (alone[0][name] + alone[1][name]) / 2, atol=1e-5, err_msg=name)
+
+
+def test_a_soup_is_resumed_with_the_network_it_was_at(base: Path, tmp_path: Path) -> None:
+    corpus = small_corpus()
+    corpus = replace(corpus, further=[corpus.training])
+    settings = recipe(base, epochs=1, linear_probe=True, soup=2)
+    whole = weights_after(settings, corpus, tmp_path / "whole")
+    weights_after(settings, replace(corpus, further=()), tmp_path / "parts")  # the first network alone
+    stamp = next((tmp_path / "parts" / "0").glob("checkpoint-*")).stat().st_mtime_ns
+    resumed = weights_after(settings, corpus, tmp_path / "parts")
+    assert next((tmp_path / "parts" / "0").glob("checkpoint-*")).stat().st_mtime_ns == stamp
     for name, tensor in whole.items():
         np.testing.assert_allclose(resumed[name], tensor, atol=1e-5, err_msg=name)
 

@@ -14,9 +14,9 @@ from modem.routing.calibration import softmax
 from modem.routing.neighbours import NEIGHBOURS, Neighbours, NeighboursConfig, Points, mix
 from modem.routing.network_router import Outputs
 
-NUMS = (10, 20, 40)
-TEMPERATURES = (0.02, 0.03, 0.05)
-SHARES = (0.0, 0.3, 0.5, 0.7)
+NUMS = (20, 40, 80, 160)
+TEMPERATURES = (0.03, 0.05, 0.08)
+SHARES = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9)
 """What is tried of `NeighboursConfig`."""
 
 SHARPNESS = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25)

@@ -63,7 +63,7 @@ def draw_replicas(axes: Any, timeline: Timeline, history: ExpertHistory, end_s: 
     handles, labels = (
         a + b for a, b in zip(*(x.get_legend_handles_labels() for x in (axes, demand)), strict=True)
     )
-    axes.legend(handles, labels, fontsize=7, loc="center left", bbox_to_anchor=(1.07, 0.5), frameon=False)
+    axes.legend(handles, labels, fontsize=7, loc="center left", bbox_to_anchor=(1.12, 0.5), frameon=False)
 
 
 def draw_ttft(axes: Any, timeline: Timeline, target_s: float, end_s: float, title: str) -> None:

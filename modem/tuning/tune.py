@@ -8,7 +8,7 @@ import numpy as np
 from modem.tuning.measure import Run
 from modem.tuning.problem import Controllers, Problem, try_settings
 from modem.tuning.score import Score, Tried, cheapest, front, score, share_interval
-from modem.tuning.settings import PolicyName, Settings, present
+from modem.tuning.settings import SEARCHED, PolicyName, Settings, present
 from modem.tuning.study import Study, evaluate_on, run_study
 from modem.tuning.workers import Crew, Progress
 
@@ -153,8 +153,11 @@ def tune(
 
 
 def _ordered(policies: Sequence[PolicyResult], margin: float) -> tuple[PolicyResult, ...]:
-    """Sort by what would be recommended first, second and so on."""
-    left, found = list(policies), []
+    """Sort by what would be recommended first, second and so on.
+
+    Of equals Serve's own comes first: it restarts nothing.
+    """
+    left, found = sorted(policies, key=lambda each: SEARCHED.index(each.policy)), []
     while left:
         best = cheapest([each.best for each in left], margin)
         first = next(each for each in left if each.best is best)

@@ -116,6 +116,14 @@ def test_tuning_recommends_the_cheapest_that_holds_and_looks_at_what_was_held_ou
     assert describe(best.best.settings).startswith(best.policy)
 
 
+def test_of_equals_serves_own_rule_is_recommended() -> None:
+    calm = problem(trace=Trace.of([Arrival(5.0 * t, "math", 10, 2) for t in range(40)], 200.0))
+    (found,) = tune([calm], PLAN, serve_controllers, Alone(), quiet)
+    one, other = found.policies
+    assert one.best.score == other.best.score
+    assert (one.policy, other.policy) == ("ongoing_requests", "slo")
+
+
 def test_an_expert_without_requests_is_left_alone() -> None:
     empty = problem(trace=Trace.of([], 100.0))
     (found,) = tune([empty], PLAN, serve_controllers, Alone(), quiet)

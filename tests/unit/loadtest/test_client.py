@@ -272,6 +272,8 @@ class TestConnections:
         with serving(sends(HEAD, chunked(ROLE))) as seen:
             client = Client(Address("http", "127.0.0.1", seen.port), 0.2)
             assert [client.ask(b"{}", True, "x").outcome for _ in range(2)] == ["timeout", "timeout"]
+            while seen.num_connections < 2:  # its thread may come to it late
+                time.sleep(0.001)
         assert seen.num_connections == 2
 
 

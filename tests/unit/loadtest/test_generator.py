@@ -1,6 +1,7 @@
 """A load generator against a simulated expert: everything planned is sent, recorded and reported."""
 
 import gc
+import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -40,6 +41,10 @@ class Reports:
         self.records: list[Record] = []
         self.samples: list[bytes] = []
         self.announced: dict[int, int] = {}
+
+    def sent(self) -> int:
+        """Requests sent so far, by the last sample."""
+        return int(json.loads(self.samples[-1])["num_sent"]) if self.samples else 0
 
     def emit(self, kind: str, fields: Mapping[str, Any]) -> None:
         self.kinds.append(kind)
@@ -166,13 +171,14 @@ def test_a_server_that_is_down_is_a_record_each() -> None:
 @pytest.mark.parametrize("abort", [True, False])
 def test_a_stop_sends_no_more_and_loses_nothing(abort: bool) -> None:
     reports = Reports()
-    with simulated_expert(ttft_s=0.5) as slow:
+    with simulated_expert(ttft_s=30 if abort else 0.5) as slow:
         found = Generator(scenario(duration_s=30.0), slow, 0, 1, "run", reports.emit, lambda _: None)
         assert not found.started
         found.start(time.time())
-        gevent.sleep(0.3)
+        while not reports.sent():
+            gevent.sleep(0.05)
         found.stop(abort=abort)
-        found.over.wait(10)
+        assert found.over.wait(30)
     assert found.num_planned is not None
     assert 0 < len(reports.records) < found.num_planned
     assert reports.announced == {0: len(reports.records)}

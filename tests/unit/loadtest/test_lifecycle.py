@@ -2,7 +2,7 @@
 
 import gc
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +69,14 @@ def start(environment: Environment, **options: Any) -> Any:
 
 def finish(environment: Environment, **options: Any) -> None:
     runner = start(environment, **options)
-    runner.shape_greenlet.join(20)
+    runner.shape_greenlet.join(60)
     assert runner.state == "stopped"
+
+
+def until(holds: Callable[[], bool]) -> None:
+    with gevent.Timeout(30):
+        while not holds():
+            gevent.sleep(0.05)
 
 
 def run_of(folder: Path) -> dict[str, Any]:
@@ -110,7 +116,7 @@ def test_one_run_after_another(environment: Environment, tmp_path: Path) -> None
 
 def test_a_run_that_is_stopped_keeps_what_it_has(environment: Environment, tmp_path: Path) -> None:
     runner = start(environment, duration_s="60")
-    gevent.sleep(1.5)
+    until(lambda: environment.stats.total.num_requests > 0)
     runner.stop()
     records = records_of(tmp_path / "run")
     assert run_of(tmp_path / "run")["ended"] == "interrupted"
@@ -157,12 +163,11 @@ def test_a_folder_is_never_written_twice(
 
 def test_users_follow_the_closed_loop(environment: Environment, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(
-        SCENARIO.replace("rate: 20", "users: 3").replace("duration_s: 1", "duration_s: 2")
+        SCENARIO.replace("rate: 20", "users: 3").replace("duration_s: 1", "duration_s: 3")
     )
     runner = start(environment)
-    gevent.sleep(1.5)
-    assert runner.user_count == 3
-    runner.shape_greenlet.join(20)
+    until(lambda: runner.user_count == 3)
+    runner.shape_greenlet.join(60)
     records = records_of(tmp_path / "run")
     assert run_of(tmp_path / "run")["num_planned"] is None
     assert {record.index % 3 for record in records} == {0, 1, 2}

@@ -111,7 +111,7 @@ def answered(clients: list[Future[list[httpx.Response]]], domain: str) -> int:
     return len(replies)
 
 
-def eventually(holds: Callable[[], bool], timeout_s: float = 60) -> None:
+def eventually(holds: Callable[[], bool], timeout_s: float = 180) -> None:
     """Wait until something holds."""
     deadline = time.monotonic() + timeout_s
     while not holds():

@@ -21,11 +21,12 @@ SWIFT = {
     "metrics_interval_s": 0.5,
     "look_back_period_s": 2,
     "upscale_delay_s": 0.5,
-    "downscale_delay_s": 3,
-    "downscale_to_zero_delay_s": 4,
+    # Longer than a machine stands still: else the last client's silence looks like the end of its load.
+    "downscale_delay_s": 6,
+    "downscale_to_zero_delay_s": 10,
 }
 """The shape of the shipped settings on a time scale of seconds."""
-SLOW_START_S = 3
+SLOW_START_S = 6
 SMALL = {"max_ongoing_requests": 4}
 """A replica that a burst overfills."""
 PAIR = {**SWIFT, "max_replicas": 2}

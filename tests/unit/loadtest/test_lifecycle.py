@@ -163,11 +163,12 @@ def test_a_folder_is_never_written_twice(
 
 def test_users_follow_the_closed_loop(environment: Environment, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(
-        SCENARIO.replace("rate: 20", "users: 3").replace("duration_s: 1", "duration_s: 3")
+        SCENARIO.replace("rate: 20", "users: 3").replace("duration_s: 1", "duration_s: 300")
     )
     runner = start(environment)
     until(lambda: runner.user_count == 3)
-    runner.shape_greenlet.join(60)
+    until(lambda: environment.stats.total.num_requests > 60)
+    runner.stop()
     records = records_of(tmp_path / "run")
     assert run_of(tmp_path / "run")["num_planned"] is None
     assert {record.index % 3 for record in records} == {0, 1, 2}

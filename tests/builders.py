@@ -16,6 +16,10 @@ AUTOSCALING = {
 }
 
 
+PATIENT = {"deadline_s": 30}
+"""Routing by which a machine that has no time for the router sends no prompt to the fallback."""
+
+
 def gateway_config(domains: Sequence[str] = DOMAINS, **changes: Any) -> dict[str, Any]:
     """The ``user_config`` of a gateway for these domains."""
     return {
@@ -52,7 +56,7 @@ def front(
                 "num_replicas": 1,
                 "max_ongoing_requests": 1000,
                 "ray_actor_options": {"num_cpus": 0},
-                "user_config": gateway_config(**gateway),
+                "user_config": gateway_config(**{"routing": PATIENT, **gateway}),
             },
             {"name": "Router", "ray_actor_options": {"num_cpus": 0}},
         ],

@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.builders import ASLEEP, expert, front, mixture
+from tests.builders import ASLEEP, PATIENT, expert, front, mixture
 from tests.cluster import Cluster
 
 pytestmark = pytest.mark.ray
@@ -91,7 +91,7 @@ def test_settings_change_live_without_a_restart(cluster: Cluster) -> None:
     assert ask(cluster, "a question of math").headers["x-modem-reason"] == "top_score"
     changed = config()
     settings = changed["applications"][0]["deployments"][0]["user_config"]
-    settings["routing"] = {"threshold": 0.95, "fallback": "other", "deadline_s": 1}
+    settings["routing"] = {"threshold": 0.95, "fallback": "other", **PATIENT}
     settings["domains"]["math"]["description"] = "Numbers."
     settings["domains"]["other"]["system_prompt"] = "Answer in one word."
     settings["domains"]["other"]["price"] = {"prompt_usd_per_million_tokens": 1}

@@ -7,7 +7,7 @@ CONFIG ?= serve_config.cpu.yaml
 # What `make loadtest` sends (`modem load list`), where, and where it is written: OUT=DIR.
 SCENARIO ?= steady
 HOST ?= http://127.0.0.1:8000
-# Unit tests that run at once.
+# Tests that run at once; 0: one after the other, for a machine whose processors are not its own.
 JOBS ?= 2
 # How `make lock` finds the CPU build of torch; with wheels in a folder: LOCK_FLAGS="--find-links DIR".
 LOCK_FLAGS ?= --torch-backend cpu
@@ -69,7 +69,7 @@ check: install ## Lint, types, layers and unit tests
 
 test: install ## The whole test suite
 	$(if $(UNIT_TESTED),,$(UNIT_TESTS))
-	$(BIN)/pytest --ignore tests/unit
+	$(BIN)/pytest --ignore tests/unit -n $(JOBS) --dist loadfile
 
 bench: install ## Measure the gateway
 	$(BIN)/python -m benchmarks.gateway

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from modem.types import DomainScores, RouterIdentity
 from tests.builders import DOMAINS
 
+SLOW_S = 6.0
+"""Much longer than the deadline of a router in these tests."""
+
 
 class KeywordRouter:
     """Scores 0.9 for the first domain whose name is a word of the text; without one, is in doubt.
 
-    The word ``brokenrouter`` makes it raise, ``slowrouter`` makes it take three seconds.
+    The word ``brokenrouter`` makes it raise, ``slowrouter`` makes it take `SLOW_S`.
     """
 
     identity = RouterIdentity("keyword", "1")
@@ -23,7 +26,7 @@ class KeywordRouter:
         if "brokenrouter" in words:
             raise RuntimeError("asked to fail")
         if "slowrouter" in words:
-            time.sleep(3)
+            time.sleep(SLOW_S)
         named = next((domain for domain in DOMAINS if domain in words), None)
         if named is None:
             return DomainScores(dict.fromkeys(DOMAINS, 1 / len(DOMAINS)))

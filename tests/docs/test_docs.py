@@ -14,6 +14,7 @@ import typer
 import yaml
 
 from modem.cli.main import app
+from tests.builders import PATIENT
 from tests.cluster import Cluster
 from tests.docs.markdown import ROOT, Block, anchors, blocks, code, documents, links, words
 
@@ -117,6 +118,7 @@ def _without_figures(text: str) -> list[str]:
 def simulated() -> dict[str, Any]:
     """The laptop's config file, its own front and router, with a simulated engine in every expert."""
     config: dict[str, Any] = yaml.safe_load((ROOT / "serve_config.cpu.yaml").read_text())
+    config["applications"][0]["deployments"][0]["user_config"]["routing"] |= PATIENT
     for application in config["applications"][1:]:
         domain = application["args"]["model_loading_config"]["model_id"]
         application["import_path"] = "deployments.simulated:build"

@@ -7,10 +7,10 @@ import httpx
 import pytest
 from openai import OpenAI
 
-from tests.builders import ASLEEP, PATIENT, expert, front, mixture
+from tests.builders import ASLEEP, expert, front, mixture
 from tests.cluster import Cluster
 
-ROUTING = {"threshold": 0.5, "fallback": "other", **PATIENT}
+ROUTING = {"threshold": 0.5, "fallback": "other", "deadline_s": 2.0}
 LIMITS = {"max_body_bytes": 20_000, "heartbeat_s": 0.5, "start_timeout_s": 60, "max_route_inputs": 8}
 
 

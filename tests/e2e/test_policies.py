@@ -143,7 +143,7 @@ def test_token_load_grows_for_few_long_prompts_where_their_number_would_not(
     eventually(lambda: watch.now("tokens") == 1)
     assert watch.counts("tokens") == [1, 2, 1]
     assert watch.counts("other") == [1]
-    assert reasons(cluster, "tokens")[2] == {"kv"}
+    assert "kv" in reasons(cluster, "tokens")[2]  # while it is held there the need may be another
 
 
 def test_slo_grows_for_late_first_tokens_far_below_the_number_of_requests(

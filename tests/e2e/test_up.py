@@ -21,7 +21,7 @@ import yaml
 
 from modem.laptop.environment import free_ports, port_is_free
 from modem.laptop.processes import RUN_ID_VARIABLE, has_marker, is_alive
-from tests.builders import ASLEEP, DOMAINS, expert, front, mixture
+from tests.builders import ASLEEP, expert, front, mixture
 from tests.unit.laptop.listener import listening
 
 ROOT = Path(__file__).parents[2]
@@ -116,9 +116,10 @@ def config(tmp_path: Path) -> Path:
 
 
 def write(folder: Path, **other: Any) -> Path:
-    """Write a sound config with one warm expert on a free port."""
-    experts = [expert("other", **other), *(expert(name, autoscaling=ASLEEP) for name in DOMAINS[1:])]
-    document = mixture([front(limits={"request_timeout_s": 5}), *experts], free_ports(1))
+    """Write a sound config with one warm expert and one asleep on a free port."""
+    experts = [expert("other", **other), expert("math", autoscaling=ASLEEP)]
+    gateway = front(domains=("other", "math"), limits={"request_timeout_s": 5})
+    document = mixture([gateway, *experts], free_ports(1))
     path = folder / "serve_config.yaml"
     path.write_text(yaml.safe_dump(document))
     return path

@@ -134,7 +134,7 @@ def interleaved(actions: Mapping[str, Action], rounds: int, clock: Callable[[], 
     """Run each action once a round; return milliseconds. The first two rounds warm up."""
     found: Samples = {name: [] for name in actions}
     for number in range(rounds + 2):
-        for name in actions if number % 2 else reversed(actions):
+        for name in actions if number % 2 else reversed(tuple(actions)):
             started = clock()
             actions[name]()
             found[name].append(1000 * (clock() - started))

@@ -16,10 +16,10 @@ import numpy as np
 from modem.errors import ConfigError
 from modem.simulation.control import ControllerFactory
 from modem.simulation.result import SimulationResult
-from modem.tuning.measure import Run, cost_hours, measure
+from modem.tuning.measure import HOUR_S, Run, cost_hours, cost_per_replica, measure
 from modem.tuning.problem import Controllers, Problem, Scenario, try_settings
-from modem.tuning.score import Score, Tried, score
-from modem.tuning.settings import PolicyName, Settings, present
+from modem.tuning.score import ROUNDING, Score, Tried, score
+from modem.tuning.settings import PolicyName, Settings, apply, base, present
 from modem.tuning.space import space_of
 
 GOOD_ENOUGH = 0.25
@@ -98,20 +98,24 @@ def evaluate(
         settings: What is tried.
         seeds: At least one.
         make: Makes the controller.
-        before: What was tried before. What costs far more than what holds the targets is not promising, and
-            what is no better than other settings with one seed will not be chosen over them.
+        before: What was tried before. What costs far more than what holds the targets is not promising,
+            what is no better than other settings with one seed will not be chosen over them, and what costs
+            as much as settings that miss nothing cannot be better.
 
     Raises:
         ConfigError: The settings are not allowed, or the policy cannot be built.
     """
     known = [each.score for each in before if each.score.holds()]
     most_hours = PROMISING * min((score.cost_hours for score in known), default=inf)
+    spotless_hours = min((score.cost_hours for score in known if not score.budget_used), default=inf)
+    min_replicas = base(apply(problem.setup, settings)).min_replicas
     runs: list[list[Run]] = []
     for seed in seeds:
         runs.append([])
         for scenario in problem.scenarios:
-            left_hours = most_hours - sum(run.cost_hours for run in runs[-1])
-            stop_if = partial(cannot_matter, problem, scenario, left_hours)
+            spent_hours = sum(run.cost_hours for run in runs[-1])
+            limits = Limits(most_hours - spent_hours, spotless_hours - spent_hours, min_replicas)
+            stop_if = partial(cannot_matter, problem, scenario, limits)
             runs[-1].append(try_settings(problem, settings, scenario, seed, make, stop_if))
         found = score(runs, problem.slo)
         if (
@@ -128,12 +132,32 @@ def beats(one: Score, other: Score) -> bool:
     return one.cost_hours <= other.cost_hours and one.budget_used <= other.budget_used
 
 
-def cannot_matter(problem: Problem, scenario: Scenario, most_hours: float, so_far: SimulationResult) -> bool:
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a run may cost before it can no longer matter.
+
+    Attributes:
+        most_hours: GPU-hours beyond which it is not promising.
+        spotless_hours: GPU-hours of the cheapest known settings that miss nothing at all: from there on none
+            can be better.
+        min_replicas: Replicas that it will have to its end.
+    """
+
+    most_hours: float
+    spotless_hours: float = inf
+    min_replicas: int = 0
+
+
+def cannot_matter(problem: Problem, scenario: Scenario, limits: Limits, so_far: SimulationResult) -> bool:
     """Return whether a run costs too much already, or has missed a target for good and by far.
 
-    What it has cost and missed, nothing that comes later takes back.
+    What it has cost and missed, nothing that comes later takes back; and its least number of replicas it
+    will go on to pay.
     """
-    if cost_hours(so_far, 0, scenario.from_s) > most_hours:
+    hours = cost_hours(so_far, 0, scenario.from_s)
+    to_come_s = scenario.trace.span_s - max(so_far.end_s, scenario.from_s)
+    floor_hours = limits.min_replicas * to_come_s * cost_per_replica(problem.setup.profile) / HOUR_S
+    if hours > limits.most_hours or hours + floor_hours >= limits.spotless_hours - ROUNDING:
         return True
     run = measure(so_far, 0, problem.slo, scenario.from_s)
     missed = run.num_requests.sum() - run.num_met.sum(axis=1)

@@ -16,7 +16,7 @@ from modem.tuning.measure import cost_hours, held_s, known_until_s, measure
 from modem.tuning.problem import Scenario, started
 from modem.tuning.score import Tried, cheapest, front
 from modem.tuning.settings import Settings
-from modem.tuning.study import Study, cannot_matter, evaluate, evaluate_on, run_study
+from modem.tuning.study import Limits, Study, cannot_matter, evaluate, evaluate_on, run_study
 from modem.tuning.tune import Plan, tune
 from modem.tuning.workers import Alone
 from tests.unit.tuning.builders import SLO, burst, problem, scaled, tried
@@ -137,8 +137,28 @@ def test_a_second_seed_is_for_what_none_beats(before: list[Tried], num_seeds: in
 def test_nothing_is_judged_before_the_part_that_counts() -> None:
     result, found = run(Looks(10), **SLOW), problem()
     late = Scenario(result.trace, result.end_s)
-    assert not cannot_matter(found, late, 1e-6, result)
-    assert cannot_matter(found, found.scenarios[0], 1e-6, result)
+    assert not cannot_matter(found, late, Limits(1e-6), result)
+    assert cannot_matter(found, found.scenarios[0], Limits(1e-6), result)
+
+
+@pytest.mark.parametrize(
+    ("limits", "is_over"),
+    [
+        (Limits(1e9), False),
+        (Limits(1e9, 1.05, 1), False),
+        (Limits(1e9, 1.0, 1), True),  # half a run, and the replica that stays for the other half
+        (Limits(1e9, 1.0, 0), False),  # it may sleep from now on
+        (Limits(1e9, 0.5, 0), True),
+    ],
+)
+def test_what_will_cost_as_much_as_settings_that_miss_nothing_is_ended(limits: Limits, is_over: bool) -> None:
+    """In units of one replica for the whole run; no target is missed."""
+    result, found = run(Looks(10), min_replicas=1, initial_replicas=1, max_replicas=1), problem()
+    whole_hours = 2 * cost_hours(result, 0)
+    scaled_limits = replace(limits, spotless_hours=limits.spotless_hours * whole_hours)
+    scenario = found.scenarios[0]
+    assert result.end_s == pytest.approx(scenario.trace.span_s / 2)
+    assert cannot_matter(problem(parse_slo("ttft_p99<60min")), scenario, scaled_limits, result) == is_over
 
 
 def test_a_search_that_ends_runs_early_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

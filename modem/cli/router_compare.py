@@ -107,7 +107,8 @@ def _described(url: str, model: str, config: Path | None) -> "Strategy":
     if config is None:
         raise ConfigError("--llm needs --config: the file whose domains are described to the model")
     domains = {name: domain.description for name, domain in load(config).front.gateway.domains.items()}
-    router = DescribedRouter(url, model, domains, deadline_s=60)
+    # Nobody waits for the answers, and on a laptop a set of them takes minutes.
+    router = DescribedRouter(url, model, domains, deadline_s=3600)
     return Strategy("described", lambda prompts: router, fitted=False)
 
 

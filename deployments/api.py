@@ -7,16 +7,16 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
+from deployments.asgi import Application
 from modem.config import DomainConfig, GatewayConfig
 from modem.dispatch import Answer, Dispatcher
 from modem.errors import (
@@ -42,20 +42,21 @@ from modem.types import ExpertState, RoutingDecision
 
 logger = logging.getLogger("ray.serve")
 ROUTER_CHECK_TIMEOUT_S = 2.0
-Handler = Callable[[Request], Awaitable[Response]]
 
 
-def create_api(dispatcher: Dispatcher) -> Starlette:
+def create_api(dispatcher: Dispatcher) -> Application:
     """Return the gateway's application.
 
     Args:
         dispatcher: Makes the decisions; its ``config`` may be replaced at any time.
     """
     api = Api(dispatcher)
-    return Starlette(
+    return Application(
+        posts={
+            "/v1/chat/completions": Completions(dispatcher, "chat/completions"),
+            "/v1/completions": Completions(dispatcher, "completions"),
+        },
         routes=[
-            Route("/v1/chat/completions", api.completion("chat/completions"), methods=["POST"]),
-            Route("/v1/completions", api.completion("completions"), methods=["POST"]),
             Route("/v1/models", api.models, methods=["GET"]),
             Route("/v1/models/{model:path}", api.model, methods=["GET"]),
             Route("/v1/route", api.route, methods=["POST"]),
@@ -70,36 +71,53 @@ def create_api(dispatcher: Dispatcher) -> Starlette:
     )
 
 
+class Completions:
+    """One of the two completion routes, as an application of its own (ASGI).
+
+    Args:
+        dispatcher: Makes the decisions.
+        endpoint: Which of the two.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, endpoint: Endpoint) -> None:
+        self._dispatcher = dispatcher
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        request = Request(scope, receive)
+        try:
+            response = await self._answer(request)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+            response = await _on_error(request, error)
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        config = self._dispatcher.config
+        parsed = parse_completion(
+            await read_body(request, config.limits.max_body_bytes), self._endpoint, config
+        )
+        decision = await self._dispatcher.decide(parsed)
+        request_id = request_id_of(request)
+        if parsed.stream:
+            return StreamedAnswer(self._dispatcher, parsed, decision, request_id)
+        try:
+            answer = await self._dispatcher.open(parsed, decision, request_id)
+            try:
+                body = await answer.body()
+            finally:
+                await answer.aclose()
+        except ServingError as error:
+            return error_response(error, decision)
+        return Response(body, headers=decision_headers(answer.decision), media_type="application/json")
+
+
 class Api:
-    """The handlers, one a route."""
+    """The handlers of the other routes."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
         self._created = int(time.time())
-
-    def completion(self, endpoint: Endpoint) -> Handler:
-        """Return the handler of one of the two completion routes."""
-
-        async def complete(request: Request) -> Response:
-            config = self._dispatcher.config
-            parsed = parse_completion(
-                await read_body(request, config.limits.max_body_bytes), endpoint, config
-            )
-            decision = await self._dispatcher.decide(parsed)
-            request_id = request_id_of(request)
-            if parsed.stream:
-                return StreamedAnswer(self._dispatcher, parsed, decision, request_id)
-            try:
-                answer = await self._dispatcher.open(parsed, decision, request_id)
-                try:
-                    body = await answer.body()
-                finally:
-                    await answer.aclose()
-            except ServingError as error:
-                return error_response(error, decision)
-            return Response(body, headers=decision_headers(answer.decision), media_type="application/json")
-
-        return complete
 
     async def models(self, _: Request) -> Response:
         """List ``auto`` and one card per domain."""

@@ -1,13 +1,45 @@
-"""What an engine's ASGI application needs around it inside a Serve replica."""
+"""What ASGI applications need around them inside a Serve replica."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
 
+from starlette.applications import Starlette
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 STATUS_DIGITS = 3
 DISCONNECT_GRACE_S = 5.0
 """How long an application may take to end by itself once its client has gone."""
+
+
+class Application(Starlette):
+    """Starlette that stays out of the way of some routes.
+
+    Its layers for errors wrap ``send``, each one more coroutine for every chunk of a stream. The
+    applications of these routes are called as they are, so they answer errors themselves.
+
+    Args:
+        posts: Applications by path, for POST; not functions, which Starlette takes for handlers.
+        routes: All others.
+        **options: As Starlette's.
+    """
+
+    def __init__(self, posts: Mapping[str, ASGIApp], routes: Sequence[Route], **options: Any) -> None:
+        # Starlette has them too: it answers other methods, and Serve reads the names of routes from it.
+        super().__init__(
+            routes=[*(Route(path, app, methods=["POST"]) for path, app in posts.items()), *routes], **options
+        )
+        self._posts = posts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request (ASGI)."""
+        if scope["type"] == "http" and scope["method"] == "POST":
+            app = self._posts.get(scope["path"].removeprefix(scope.get("root_path", "")))
+            if app is not None:
+                await app(scope, receive, send)
+                return
+        await super().__call__(scope, receive, send)
 
 
 class TellsDisconnect:

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 from ray import serve
 from ray.serve.handle import DeploymentHandle
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from deployments.api import create_api
 from deployments.handles import ServeExperts
@@ -57,7 +57,7 @@ class Gateway:
         """
         _ = self._dispatcher.config
 
-    async def __serve_build_asgi_app__(self) -> Starlette:
+    async def __serve_build_asgi_app__(self) -> ASGIApp:
         """Serve calls this once for the application that the replica serves."""
         return create_api(self._dispatcher)
 

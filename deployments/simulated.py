@@ -8,12 +8,12 @@ import time
 from collections.abc import AsyncIterator
 
 from ray import serve
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from deployments.asgi import respond
+from deployments.asgi import Application, respond
 from deployments.ray_private import bind_replica_grpc_to_loopback
 from modem.config import SimulatedExpertConfig
 from modem.errors import ServingError
@@ -22,26 +22,38 @@ from modem.openai.errors import to_response
 from modem.openai.request import Endpoint, parse_object
 
 
-def create_app(engine: SimulatedEngine) -> Starlette:
-    """Return the engine's HTTP application: the two completion routes, health and metrics."""
+class Completions:
+    """One of the two completion routes, as an application of its own (ASGI).
 
-    async def answer(request: Request, endpoint: Endpoint) -> Response:
+    Args:
+        engine: Answers.
+        endpoint: Which of the two.
+    """
+
+    def __init__(self, engine: SimulatedEngine, endpoint: Endpoint) -> None:
+        self._engine = engine
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        response = await self._answer(Request(scope, receive))
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
         request_id = request.headers.get("x-request-id", "simulated")
         try:
             body = parse_object(await request.body())
-            generation = engine.plan(endpoint, body, request_id)
+            generation = self._engine.plan(self._endpoint, body, request_id)
         except ServingError as error:
             failure = to_response(error)
             return Response(failure.body, failure.status, dict(failure.headers))
         if body.get("stream"):
-            return StreamingResponse(engine.events(generation), media_type="text/event-stream")
-        return Response(await engine.complete(generation), media_type="application/json")
+            return StreamingResponse(self._engine.events(generation), media_type="text/event-stream")
+        return Response(await self._engine.complete(generation), media_type="application/json")
 
-    async def chat(request: Request) -> Response:
-        return await answer(request, "chat/completions")
 
-    async def completions(request: Request) -> Response:
-        return await answer(request, "completions")
+def create_app(engine: SimulatedEngine) -> Application:
+    """Return the engine's HTTP application: the two completion routes, health and metrics."""
 
     async def health(_: Request) -> Response:
         return PlainTextResponse("")
@@ -54,13 +66,12 @@ def create_app(engine: SimulatedEngine) -> Starlette:
             f"{engine.num_generated_tokens}\n"
         )
 
-    return Starlette(
-        routes=[
-            Route("/v1/chat/completions", chat, methods=["POST"]),
-            Route("/v1/completions", completions, methods=["POST"]),
-            Route("/health", health),
-            Route("/metrics", metrics),
-        ]
+    return Application(
+        posts={
+            "/v1/chat/completions": Completions(engine, "chat/completions"),
+            "/v1/completions": Completions(engine, "completions"),
+        },
+        routes=[Route("/health", health), Route("/metrics", metrics)],
     )
 
 
@@ -79,7 +90,7 @@ class SimulatedExpert:
         self._app = create_app(self._engine)
         self._startup_s = time.monotonic() - began_s
 
-    async def __serve_build_asgi_app__(self) -> Starlette:
+    async def __serve_build_asgi_app__(self) -> ASGIApp:
         """Serve calls this once for the application that the replica's HTTP port serves."""
         return self._app
 

@@ -5,6 +5,7 @@ an injected ``sleep``, so tests can count it instead of waiting.
 """
 
 import asyncio
+import functools
 import hashlib
 import json
 import time
@@ -116,7 +117,7 @@ class SimulatedEngine:
         return Generation(
             id=request_id,
             prompt_tokens=num_prompt,
-            tokens=tuple(_word(digest, i) for i in range(num_output)),
+            tokens=_words(digest, num_output),
             finish_reason="length" if cut else "stop",
             chat=endpoint == "chat/completions",
             include_usage=bool(isinstance(options, Mapping) and options.get("include_usage")),
@@ -184,7 +185,7 @@ class SimulatedEngine:
                 if role:  # an engine sends it with its first output, not on acceptance
                     yield self._event(generation, [_choice(generation, delta=role)])
                     role = None
-                yield before + json.dumps(token).encode() + behind
+                yield before + _quoted(token) + behind
         finally:
             await tokens.aclose()  # type: ignore[attr-defined]
         yield self._event(
@@ -252,6 +253,13 @@ def _prompt(endpoint: Endpoint, body: Mapping[str, Any]) -> str:
     return prompt if isinstance(prompt, str) else " ".join(map(str, prompt))  # type: ignore[arg-type]
 
 
-def _word(digest: bytes, index: int) -> str:
-    draw = hashlib.sha256(digest + index.to_bytes(4)).digest()
-    return ("" if index == 0 else " ") + _WORDS[int.from_bytes(draw[:4]) % len(_WORDS)]
+@functools.cache
+def _quoted(token: str) -> bytes:
+    return json.dumps(token).encode()
+
+
+def _words(digest: bytes, num: int) -> tuple[str, ...]:
+    """Draw an answer; a shorter one is the beginning of a longer one."""
+    drawn = b"".join(hashlib.sha256(digest + index.to_bytes(4)).digest() for index in range(-(-num // 32)))
+    words = [_WORDS[byte % len(_WORDS)] for byte in drawn[:num]]
+    return tuple(word if index == 0 else f" {word}" for index, word in enumerate(words))

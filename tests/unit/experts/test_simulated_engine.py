@@ -15,7 +15,7 @@ from modem.openai.sse import DONE
 
 CHAT: Endpoint = "chat/completions"
 TEXT: Endpoint = "completions"
-TEXT_OF_TWO_AND_TWO = "reason some case city model each"
+TEXT_OF_TWO_AND_TWO = "whole wave reason model cell test"
 
 
 class Time:

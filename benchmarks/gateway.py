@@ -159,7 +159,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--unary", type=int, default=200)
-    parser.add_argument("--streams", type=int, default=16)
+    parser.add_argument("--streams", type=int, default=64)
     args = parser.parse_args()
     experts = [
         expert(domain, ttft_s=0, tpot_s=TPOT_S, output_tokens=NUM_TOKENS) for domain in ("other", "math")

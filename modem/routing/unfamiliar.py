@@ -115,6 +115,8 @@ _MEANING = frozenset({"Lu", "Ll", "Lt", "Lo", "Nd", "Nl", "No", "Sm", "So"})
 
 def _foreign_script(text: str) -> bool:
     """Say whether most letters are of another script; Greek ones only in words, for formulas have them."""
+    if text.isascii():
+        return False
     letters = [character for character in text if character.isalpha()]
     others = [character for character in letters if not _latin(character)]
     if len(others) < 2 or 2 * len(others) <= len(letters):

@@ -10,7 +10,8 @@ from modem.routing.parts import Parts
 _BLOCK = re.compile(r"\n[ \t]*\n+")
 _OPTION = re.compile(r"^[ \t]*(?:\(?[A-Ea-e1-5][.):]|[-*])[ \t]", re.MULTILINE)
 _OPENERS = word_set(
-    "please now so then ok hi hello hey also just and can could would will you i i'd want need like to me"
+    "please pls plz now so then ok hi hello hey also just and can could would will you i i'd want need like "
+    "to me"
 )
 # Verbs that begin a request, and words that begin a question or an exercise.
 _ASKING = word_set(
@@ -20,7 +21,7 @@ _ASKING = word_set(
     create critique debug decide define derive describe design determine did differentiate discuss
     do does draft draw edit estimate evaluate examine expand explain express extract factor
     factorise factorize fill find fix format generate give given guess has have help how identify if
-    illustrate implement improve integrate interpret is justify let list locate look make match mend
+    illustrate implement improve integrate interpret is justify know let list locate look make match mend
     name optimise optimize order outline paraphrase pick plan polish predict prepare proofread
     propose prove put rank read recommend refactor reformat rephrase replace review rewrite
     role-play select shorten should show simplify sketch solve sort state suggest summarise
@@ -28,6 +29,7 @@ _ASKING = word_set(
     whats when where which who who's whom whose why work write
     """
 )
+_TRUE_OR_FALSE = re.compile(r"^\W*(?:true or false|t/f)\b", re.IGNORECASE)
 _PERSON = re.compile(r"\b(?:i|i'm|i've|my|me|we|our|you|your)\b", re.IGNORECASE)
 _PROSE_END = re.compile(r"[.!:;,\"')\]\u201d\u2019]\s*\Z")
 _MANY_CHARS = 900
@@ -56,9 +58,10 @@ def by_blocks(text: str) -> Parts:
 
 
 def asks(block: str) -> int:
-    """Score how much a block looks like a question or a request, from 0 to 6."""
+    """Score how much a block looks like a question or a request, from 0 to 8."""
     return (
         2 * ("?" in block)
+        + 2 * bool(_TRUE_OR_FALSE.match(block))
         + block.rstrip().endswith("?")
         + 2 * _begins_asking(block)
         + (len(_OPTION.findall(block)) >= 3)

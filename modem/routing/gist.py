@@ -53,6 +53,7 @@ _ANAPHORA = word_set(
     """
 )
 _ABOUT = re.compile(r"^\W*(?:what|how) (?:about|if)\b", re.IGNORECASE)
+_CALCULATION = re.compile(r"\d\s*(?:[%+*/\u00d7\u00f7^=]|per ?cent|plus|minus|times).*\d", re.IGNORECASE)
 _FEW_WORDS = 4
 
 
@@ -89,8 +90,11 @@ def needs_passages(text: str) -> bool:
     """Whether a question is hardly to be understood without the text that it came with.
 
     It has no content word ("Summarise the following."), or one and a word that points ("What does this drug
-    do?"). More than that tells its topic better than passages do, which are often of another.
+    do?"). More than that tells its topic better than passages do, which are often of another. A
+    calculation ("17 % of 240") needs no text either.
     """
+    if _CALCULATION.search(text):
+        return False
     num_words = num_content_words(text)
     return num_words == 0 or (num_words == 1 and _points_back(text))
 

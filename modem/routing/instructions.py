@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from modem.routing.boilerplate import lexicon
 from modem.routing.gist import num_content_words, words
 
-_SENTENCE = re.compile(r"(?<=[.!?:])[ \t]+|\n+")
+# "True or false:" belongs to the statement behind it: without it nothing asks.
+_SENTENCE = re.compile(r"(?<=[.!?:])(?<!true or false:)[ \t]+|\n+", re.IGNORECASE)
 _MARKER = re.compile(r"\s*(?:\(?(?:\d{1,2}|[A-Za-z])[.):]|[-*•#>=_~]+)\s*")
 _LISTED = re.compile(r"\s*(?:\(?\d{1,2}[.):]|[-*•])\s")
 # "### Juno:" or "Letter:" at the end is where the answer is to begin.

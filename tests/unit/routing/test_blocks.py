@@ -62,6 +62,8 @@ def test_options_stay_with_their_question() -> None:
         ("He asked why? Nobody knew.", 2),
         ("The roof leaks?", 3),
         ("What leaks?", 5),
+        ("True or false: the roof leaks.", 4),
+        ("True, or so it seems.", 2),
         ("What leaks?\nA. roof\nB. wall\nC. tap", 5),
     ],
 )

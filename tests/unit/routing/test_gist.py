@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modem.routing.gist import gist, is_sparse, leans, num_content_words
+from modem.routing.gist import gist, is_sparse, leans, needs_passages, num_content_words
 
 STORY = " ".join(
     [
@@ -37,6 +37,16 @@ class TestContentWords:
     @given(st.text())
     def test_it_never_exceeds_the_number_of_words(self, text: str) -> None:
         assert 0 <= num_content_words(text) <= max(len(text), 1)
+
+
+class TestPassages:
+    @pytest.mark.parametrize("text", ["Summarise it.", "What does this drug do?"])
+    def test_what_points_to_a_text_needs_it(self, text: str) -> None:
+        assert needs_passages(text)
+
+    @pytest.mark.parametrize("text", ["what's 17% of 240", "2 + 2?", "and 3 times 19", "Do vaccines work?"])
+    def test_a_calculation_and_a_whole_question_do_not(self, text: str) -> None:
+        assert not needs_passages(text)
 
 
 class TestLeaning:

@@ -73,3 +73,8 @@ def test_joining_the_sentences_restores_the_text(text: str) -> None:
 @given(st.text(max_size=300))
 def test_something_is_left_of_anything(text: str) -> None:
     assert bool(without_instructions(text).strip()) == bool(text.strip())
+
+
+def test_true_or_false_stays_with_its_statement() -> None:
+    statement = "True or false: antibiotics shorten the common cold."
+    assert without_instructions(f"Answer briefly. {statement}").endswith(statement)

@@ -53,7 +53,7 @@ _ANAPHORA = word_set(
     """
 )
 _ABOUT = re.compile(r"^\W*(?:what|how) (?:about|if)\b", re.IGNORECASE)
-_CALCULATION = re.compile(r"\d\s*(?:[%+*/\u00d7\u00f7^=]|per ?cent|plus|minus|times).*\d", re.IGNORECASE)
+_CALCULATION = re.compile(r"\d\s*[%+*/\u00d7\u00f7^=].*\d")
 _FEW_WORDS = 4
 
 
@@ -70,6 +70,10 @@ def num_content_words(text: str) -> int:
     found = [word for word in words(text) if word not in _COMMON]
     with_letters = sum(1 for word in found if _LETTERS.search(word))
     return with_letters or min(len(found), 1)
+
+
+def _names_something(text: str) -> bool:
+    return any(_LETTERS.search(word) for word in words(text) if word not in _COMMON)
 
 
 def is_sparse(text: str) -> bool:
@@ -93,9 +97,9 @@ def needs_passages(text: str) -> bool:
     do?"). More than that tells its topic better than passages do, which are often of another. A
     calculation ("17 % of 240") needs no text either.
     """
-    if _CALCULATION.search(text):
-        return False
     num_words = num_content_words(text)
+    if num_words == 1 and _CALCULATION.search(text) and not _names_something(text):
+        return False
     return num_words == 0 or (num_words == 1 and _points_back(text))
 
 

@@ -5,8 +5,8 @@ own (`benchmarks.live_cluster`), and is given to the simulator with a profile th
 the same cluster. How long replicas take to start depends on what else the machine does: the simulator gets
 the starts that were seen during the trace.
 
-With ``--tune TRACE`` the tuner then searches settings on that trace, and the cluster serves the last of the
-others once more with the settings that it recommends.
+With ``--tune TRACE`` the tuner then searches settings on that trace, and another cluster serves the last of
+the others once more with the settings that it recommends.
 
 Run: ``python -m benchmarks.live --trace gamma:rate_rps=3.5,cv=2,duration_s=300 [--rounds 3]``
 """
@@ -37,7 +37,16 @@ from benchmarks.live_cluster import (
     wait_until,
     warm,
 )
-from benchmarks.live_config import DOMAINS, ENVIRONMENT, config, initial, longest_hold_s, write_config
+from benchmarks.live_config import (
+    DOMAINS,
+    ENVIRONMENT,
+    begins_quiet,
+    config,
+    initial,
+    longest_hold_s,
+    to_warm,
+    write_config,
+)
 from modem.cli.router_eval import show
 from modem.cli.simulate import run as simulate
 from modem.evaluation.tables import Table
@@ -196,20 +205,21 @@ def tuned(training: Trace, held_out: Trace, folder: Path, options: argparse.Name
 def serve(
     cluster: Cluster, path: Path, profile: Profile, traces: Sequence[Trace], options: argparse.Namespace
 ) -> None:
-    """Deploy a config, send each trace so many times, each time to a quiet cluster, and compare."""
+    """Send each trace so many times, each time to a quiet cluster of a config, and compare."""
     document = yaml.safe_load(path.read_text())
-    cluster.deploy(document)
     quiet = all_run(initial(document))
     wait_until(cluster, quiet)
-    warm(cluster)
+    warm(cluster, to_warm(document))
     setup = read_setup(path, default=profile)
     setup = replace(setup, platform=replace(setup.platform, handles_at_start=True))
     for position, trace in enumerate(traces):
         runs = []
         for number in range(options.rounds):
             wait_until(cluster, quiet)
-            # The simulator begins without a past: let the policies forget theirs, too.
-            runs.append(asyncio.run(replay(cluster, trace, LEAST_PAUSE_S + longest_hold_s(document))))
+            # The simulator begins without a past: let the policies forget theirs, too, if they have one.
+            is_new = position == number == 0 and begins_quiet(document)
+            pause_s = LEAST_PAUSE_S + (0.0 if is_new else longest_hold_s(document))
+            runs.append(asyncio.run(replay(cluster, trace, pause_s)))
             runs[-1].save(path.with_name(f"{path.stem}-{position}-{number}.json"))
         results = [simulate(_with_starts(setup, runs), trace, seed) for seed in range(options.seeds)]
         show([compare(runs, results, trace, options.target_s), conditions(runs, profile)])
@@ -267,11 +277,15 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
     with Cluster(config(alone, policies=False), ENVIRONMENT) as cluster:
         profile = load_profile(options.profile) if options.profile else _profile(cluster, folder)
         (folder / "profile.json").write_text(profile.to_json())
+        cluster.deploy(config())
         serve(cluster, path, profile, traces, options)
-        if options.tune:
-            part = {"start_s": options.tune_start_s, "duration_s": options.tune_duration_s}
-            training = read_trace(options.tune, argparse.Namespace(**{**vars(options), **part}))
-            serve(cluster, tuned(training, traces[-1], folder, options), profile, traces[-1:], options)
+    if options.tune:
+        part = {"start_s": options.tune_start_s, "duration_s": options.tune_duration_s}
+        training = read_trace(options.tune, argparse.Namespace(**{**vars(options), **part}))
+        path = tuned(training, traces[-1], folder, options)
+        # A cluster of its own: what ran before would go on for as long as the settings keep replicas.
+        with Cluster(yaml.safe_load(path.read_text()), ENVIRONMENT) as cluster:
+            serve(cluster, path, profile, traces[-1:], options)
 
 
 if __name__ == "__main__":

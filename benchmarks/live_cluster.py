@@ -179,9 +179,9 @@ def measure_profile(cluster: Cluster, starts_s: Sequence[float], path: Path) -> 
     return load_profile(path)
 
 
-def warm(cluster: Cluster) -> None:
-    """Ask each expert once, so that the gateway has its handles."""
-    for domain in DOMAINS:
+def warm(cluster: Cluster, domains: Sequence[str]) -> None:
+    """Ask experts once, so that the gateway has their handles."""
+    for domain in domains:
         body = {"model": domain, "messages": [{"role": "user", "content": "go"}], "max_tokens": 2}
         httpx.post(f"{cluster.url}/v1/chat/completions", json=body, timeout=120).raise_for_status()
 

@@ -32,6 +32,8 @@ SCALING = {
     "downscale_delay_s": 20,
     "downscale_to_zero_delay_s": 30,
 }
+SOON_S = 60
+"""An expert that sleeps after so long has fallen asleep before a trace begins."""
 HELD = {"hold_s": 20}
 POLICIES: Mapping[str, tuple[str, Mapping[str, Any]] | None] = {
     "other": None,
@@ -87,9 +89,37 @@ def _expert(
 
 
 def initial(document: Mapping[str, Any]) -> dict[str, int]:
-    """Return how many replicas an idle cluster of this config has."""
+    """Return how many replicas the experts of a new cluster have until requests come, once it is quiet."""
     return {
-        app["args"]["model_id"]: app["deployments"][0]["autoscaling_config"]["min_replicas"]
+        domain: settings["min_replicas"]
+        if _soon_sleeps(settings)
+        else settings.get("initial_replicas", settings["min_replicas"])
+        for domain, settings in _scaling(document).items()
+    }
+
+
+def to_warm(document: Mapping[str, Any]) -> list[str]:
+    """Return the experts that may be asked before a trace: those that run, or soon sleep again."""
+    counts = initial(document)
+    return [
+        domain for domain, settings in _scaling(document).items() if counts[domain] or _soon_sleeps(settings)
+    ]
+
+
+def begins_quiet(document: Mapping[str, Any]) -> bool:
+    """Return whether no expert of a new cluster is about to sleep, which policies would remember."""
+    return not any(_soon_sleeps(settings) for settings in _scaling(document).values())
+
+
+def _soon_sleeps(settings: Mapping[str, Any]) -> bool:
+    delay_s = settings.get("downscale_to_zero_delay_s", settings["downscale_delay_s"])
+    return settings["min_replicas"] == 0 and bool(delay_s <= SOON_S)
+
+
+def _scaling(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the autoscaling_config of each expert."""
+    return {
+        app["args"]["model_id"]: app["deployments"][0]["autoscaling_config"]
         for app in document["applications"]
         if app["import_path"] == "deployments.simulated:build"
     }

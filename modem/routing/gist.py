@@ -67,13 +67,15 @@ def num_content_words(text: str) -> int:
 
     A number counts for nothing beside words and for one without any: "2+2?" asks something.
     """
+    named, numbers = _content_words(text)
+    return len(named) or min(len(numbers), 1)
+
+
+def _content_words(text: str) -> tuple[list[str], list[str]]:
+    """Return the words that are not small change: those with letters, and numbers."""
     found = [word for word in words(text) if word not in _COMMON]
-    with_letters = sum(1 for word in found if _LETTERS.search(word))
-    return with_letters or min(len(found), 1)
-
-
-def _names_something(text: str) -> bool:
-    return any(_LETTERS.search(word) for word in words(text) if word not in _COMMON)
+    named = [word for word in found if _LETTERS.search(word)]
+    return named, [word for word in found if not _LETTERS.search(word)]
 
 
 def is_sparse(text: str) -> bool:
@@ -97,10 +99,12 @@ def needs_passages(text: str) -> bool:
     do?"). More than that tells its topic better than passages do, which are often of another. A
     calculation ("17 % of 240") needs no text either.
     """
-    num_words = num_content_words(text)
-    if num_words == 1 and _CALCULATION.search(text) and not _names_something(text):
-        return False
-    return num_words == 0 or (num_words == 1 and _points_back(text))
+    named, numbers = _content_words(text)
+    if named:
+        return len(named) == 1 and _points_back(text)
+    if numbers:
+        return _points_back(text) and not _CALCULATION.search(text)
+    return True
 
 
 def _points_back(text: str) -> bool:

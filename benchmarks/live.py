@@ -272,12 +272,13 @@ def _profile(cluster: Cluster, folder: Path) -> Profile:
 def measure(folder: Path, options: argparse.Namespace) -> None:
     """Do all that the options say."""
     traces = [read_trace(source, options) for source in options.trace]
-    path = write_config(config(), folder / "config.yaml")
+    document = config()
+    path = write_config(document, folder / "config.yaml")
     alone = {"min_replicas": 1, "initial_replicas": 1, "max_replicas": 1}
     with Cluster(config(alone, policies=False), ENVIRONMENT) as cluster:
         profile = load_profile(options.profile) if options.profile else _profile(cluster, folder)
         (folder / "profile.json").write_text(profile.to_json())
-        cluster.deploy(config())
+        cluster.deploy(document)
         serve(cluster, path, profile, traces, options)
     if options.tune:
         part = {"start_s": options.tune_start_s, "duration_s": options.tune_duration_s}

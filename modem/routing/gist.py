@@ -78,6 +78,17 @@ def _content_words(text: str) -> tuple[list[str], list[str]]:
     return named, [word for word in found if not _LETTERS.search(word)]
 
 
+def has_content(text: str, beside: frozenset[str] = frozenset()) -> bool:
+    """Whether a text has a word that may say something of a topic, or a number.
+
+    Args:
+        text: Any text.
+        beside: Further words that say nothing where the text stands, in lower case.
+    """
+    named, numbers = _content_words(text)
+    return bool(numbers) or any(word not in beside for word in named)
+
+
 def is_sparse(text: str) -> bool:
     """Whether a text has too few content words to tell its topic."""
     return num_content_words(text) < _FEW_WORDS

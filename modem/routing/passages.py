@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from modem.routing.blocks import asks, by_blocks, split_blocks
 from modem.routing.fields import by_fields
 from modem.routing.instructions import without_instructions
+from modem.routing.options import without_verdicts
 from modem.routing.parts import Parts
 
 LONG_CHARS = 900
@@ -53,9 +54,9 @@ def take_apart(prompt: str) -> Parts:
     """Tell a prompt's question from what surrounds it.
 
     In this order: XML-like tags (``<context>``, ``<question>``), fields of JSON, labelled sections
-    (``Context:``, ``### Question``, ``[1]``), sentences that only say how to answer or who does, which are
-    dropped, and for what is still longer than `LONG_CHARS` the block that asks something. A rule that would
-    leave no question is not applied.
+    (``Context:``, ``### Question``, ``[1]``), sentences that only say how to answer or who does, and
+    options that only judge what is asked, which are dropped, and for what is still longer than `LONG_CHARS`
+    the block that asks something. A rule that would leave no question is not applied.
 
     Args:
         prompt: Any text.
@@ -63,7 +64,7 @@ def take_apart(prompt: str) -> Parts:
     parts = _by_tags(_CHAT_MARK.sub("\n", prompt).strip())
     parts = _merge(parts, by_fields(parts.question))
     parts = _merge(parts, _by_labels(parts.question))
-    parts = _merge(parts, Parts(without_instructions(parts.question)))
+    parts = _merge(parts, Parts(without_verdicts(without_instructions(parts.question))))
     if len(parts.question) > LONG_CHARS:
         parts = _merge(parts, by_blocks(parts.question))
     return parts

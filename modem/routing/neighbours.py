@@ -21,6 +21,11 @@ NEIGHBOURS = "neighbours.safetensors"
 _SMOOTHING = 0.02
 """Votes that all domains share, relative to those cast: no domain is ruled out."""
 
+_COARSE_DIM = 32
+_CANDIDATES = 1280
+"""The first components choose so many points, among which the nearest are looked for; at least eight times
+as many as the most that `modem.training.neighbours` lets vote."""
+
 Vector = NDArray[np.float32]
 
 
@@ -69,6 +74,7 @@ class Neighbours:
         self._points = points
         self._config = config
         self._half_norms = (points.points**2).sum(axis=1) / 2
+        self._coarse = np.ascontiguousarray(points.points[:, :_COARSE_DIM])
         sizes = np.bincount(points.labels, minlength=len(points.bias))
         # Domains count the same however many prompts they have; the bias says how frequent they are.
         self._weights = (len(points.labels) / (len(sizes) * np.maximum(sizes, 1)))[points.labels]
@@ -88,6 +94,9 @@ class Neighbours:
     def nearest(self, embedding: Vector) -> tuple[NDArray[np.int64], Vector]:
         """Return the nearest points and how near they are, each of shape ``[num]``, the nearest first.
 
+        Components fall in variance, so among many points the first few leave out all that are far; of
+        22,000 prompts one in 60 of the 160 nearest is lost by it, and hardly one of the 20 nearest.
+
         Args:
             embedding: Shape ``[dim]``.
         """
@@ -96,11 +105,19 @@ class Neighbours:
         # einsum, not @: BLAS would wake a thread on every core for this, and they spin longer than the work
         # takes (23 CPU-ms more a decision on two cores).
         at = np.einsum("d,dr->r", embedding - points.mean, points.projection)
+        rows = self._candidates(at, max(_CANDIDATES, 8 * num))
         # Half the squared distance, less what is the same for all points: the greater, the nearer.
-        nearness = np.einsum("nr,r->n", points.points, at) - self._half_norms
+        nearness = np.einsum("nr,r->n", points.points[rows], at) - self._half_norms[rows]
         found = np.argpartition(-nearness, num - 1)[:num]
         found = found[np.argsort(-nearness[found], kind="stable")]
-        return found, nearness[found]
+        return rows[found], nearness[found]
+
+    def _candidates(self, at: Vector, num: int) -> NDArray[np.int64]:
+        """Return the points that are nearest in the first components; all if there are so few."""
+        if len(self._coarse) <= num:
+            return np.arange(len(self._coarse))
+        nearness = np.einsum("nr,r->n", self._coarse, at[: self._coarse.shape[1]]) - self._half_norms
+        return np.argpartition(-nearness, num)[:num]
 
     def votes(self, nearest: NDArray[np.int64], nearness: Vector) -> NDArray[np.float64]:
         """Return the neighbours' probabilities for n texts, shape ``[n, k]``.

@@ -58,6 +58,35 @@ def test_the_nearest_come_first_and_are_the_nearest() -> None:
     assert -2 * np.diff(nearness) == pytest.approx(np.diff(distances[nearest]), abs=1e-4)
 
 
+def test_among_many_points_hardly_one_that_is_near_is_missed() -> None:
+    rng = np.random.default_rng(3)
+    # As of an encoder: 128 components, the later the smaller.
+    spread = (0.98 ** np.arange(128)).astype(np.float32)
+    embeddings = (rng.normal(size=(9000, 128)) * spread).astype(np.float32)
+    held = fit_points(embeddings, rng.integers(0, 3, 9000), np.zeros(3, dtype=np.float32), 128)
+    neighbours = Neighbours(held, NeighboursConfig(num=40))
+    shares = []
+    for embedding in (rng.normal(size=(30, 128)) * spread).astype(np.float32):
+        place = (embedding - held.mean) @ held.projection
+        nearest = np.argsort(((held.points - place) ** 2).sum(axis=1))[:40]
+        found, nearness = neighbours.nearest(embedding)
+        assert len(set(found)) == 40
+        assert (np.diff(nearness) <= 0).all()
+        shares.append(np.isin(nearest, found).mean())
+    assert np.mean(shares) > 0.9
+
+
+@given(seed=st.integers(0, 1000), num=st.integers(1, 12))
+@settings(max_examples=25, deadline=None)
+def test_a_prompt_that_was_learnt_is_its_own_nearest(seed: int, num: int) -> None:
+    embeddings, labels = clusters((60, 60, 60), seed)
+    held = fit_points(embeddings, labels, np.zeros(3, dtype=np.float32), DIM)
+    found, _ = Neighbours(held, NeighboursConfig(num=num)).nearest(embeddings[7])
+    place = (embeddings[7] - held.mean) @ held.projection
+    nearest = ((held.points - place) ** 2).sum(axis=1)
+    assert nearest[found[0]] == pytest.approx(nearest.min(), abs=1e-6)
+
+
 def test_a_domain_with_many_prompts_has_no_more_to_say() -> None:
     embeddings = np.zeros((40, DIM), dtype=np.float32)  # all in one place
     labels = np.array([0] * 30 + [1] * 10)

@@ -144,7 +144,7 @@ class Recipe(Strict):
             (Saerens et al. 2002, doi 10.1162/089976602753284446).
         dropout: Within the encoder; None: as its own configuration says.
         max_tokens: Of a text, special tokens included, in training and service.
-        bf16: Mixed precision; None: on a GPU that has it.
+        bf16: Mixed precision; None: on a GPU that has it, and on a CPU with AMX.
         gradient_checkpointing: Less memory, more time.
         checkpoint_steps: Steps between checkpoints to resume from.
         linear_probe: The head starts as the logistic regression on the frozen embeddings

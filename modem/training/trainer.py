@@ -124,7 +124,7 @@ def fine_tune(
     checkpoints.mkdir(parents=True, exist_ok=True)
     trainer = _Trainer(
         model=loaded.network,
-        args=_arguments(recipe, checkpoints),
+        args=arguments(recipe, checkpoints),
         train_dataset=prompts,
         data_collator=DataCollatorWithPadding(loaded.tokenizer),
         processing_class=loaded.tokenizer,
@@ -194,9 +194,21 @@ def _loss(recipe: Recipe, weights: NDArray[np.float64] | None) -> Callable[..., 
     return loss
 
 
-def _arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
+def multiplies_bf16() -> bool:
+    """Whether the processor that trains multiplies in bfloat16: a GPU that has it, or a CPU with AMX.
+
+    Most other CPUs compute them in software, at a small part of the speed of float32.
+    """
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported())
+    # An older PyTorch does not tell.
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("amx_bf16", False))
+
+
+def arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
+    """Translate a recipe into the Trainer's settings; checkpoints go to the folder."""
     on_gpu = torch.cuda.is_available()
-    bf16 = on_gpu and torch.cuda.is_bf16_supported() if recipe.bf16 is None else recipe.bf16
     return TrainingArguments(
         output_dir=str(folder),
         seed=recipe.seed,
@@ -209,7 +221,7 @@ def _arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         lr_scheduler_type="linear",
         warmup_steps=recipe.warmup,  # below 1 it is a share of all steps
         weight_decay=recipe.weight_decay,
-        bf16=bf16,
+        bf16=multiplies_bf16() if recipe.bf16 is None else recipe.bf16,
         use_cpu=not on_gpu,
         logging_steps=50,
         save_steps=recipe.checkpoint_steps,

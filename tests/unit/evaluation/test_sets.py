@@ -179,6 +179,7 @@ def test_the_sets_are_there_and_of_their_size() -> None:
         "jailbreak": 60,
         "multi_turn": 200,
         "paraphrase": 240,
+        "questions": 1036,
         "retrieval": 60,
     }
 

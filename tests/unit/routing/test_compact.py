@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from modem.errors import ConfigError
 from modem.routing.base import Embedder, Router
 from modem.routing.compact import CompactRouter
+from modem.routing.load import SHIPPED_ROUTER
 from modem.types import RouterIdentity
 from tests.builders import DOMAINS
 from tests.compact import DIM, MAX_TOKENS, network, tokenizer, write_compact_router
@@ -91,6 +92,20 @@ def test_it_computes_what_the_network_computes(router: CompactRouter) -> None:
     expected = predict(network(len(DOMAINS)), tokenizer(), TEXTS, MAX_TOKENS)["embedding"]
     cosines = (router.embed(TEXTS) * expected).sum(axis=1)
     assert cosines.min() > 0.99
+
+
+@pytest.mark.parametrize("shipped", [False, True])
+def test_no_two_products_overflow_sixteen_bits(folder: Path, shipped: bool) -> None:
+    """A CPU without VNNI adds two of them in 16 bits, and would compute other numbers than one with it."""
+    import onnx
+
+    graph = onnx.load((SHIPPED_ROUTER if shipped else folder) / "model.onnx").graph
+    found = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    weights = [found[node.input[1]] for node in graph.node if node.op_type == "MatMulInteger"]
+    assert weights
+    assert all(matrix.dtype == np.int8 for matrix in weights)
+    largest = max(int(np.abs(matrix.astype(np.int32)).max()) for matrix in weights)
+    assert 2 * 255 * largest < 2**15
 
 
 def test_embeddings_are_unit_vectors_in_float32(router: CompactRouter) -> None:
